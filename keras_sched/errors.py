@@ -1,0 +1,83 @@
+"""How this library words an error: what came, what was expected, what to type instead."""
+
+import math
+import numbers
+from collections.abc import Collection
+from typing import Any
+
+
+class NoSuggestion(ValueError):  # noqa: N818 - the name is part of the public surface, and reads as what it says
+    """A curve from which no learning rate can be suggested; the message is the reason.
+
+    Raised by the suggestion functions (`valley`, `slide`, ...) when the curve is too short, flat, only rising or not
+    finite, and by `find_optimal_lr` when the curve has no minimum. `lr_find` turns it into a warning.
+
+    Example:
+        >>> from keras_sched import NoSuggestion, valley
+        >>> try:
+        ...     valley([1e-3, 1e-2], [1.0, 1.0], 100)
+        ... except NoSuggestion as reason:
+        ...     print(type(reason).__name__)
+        NoSuggestion
+    """
+
+
+def wrong_value(where: str, received: str, expected: str, cure: str) -> ValueError:
+    """A `ValueError` in this library's words: `where` received `received`; `expected`. `cure`."""
+    return ValueError(_sentence(where, received, expected, cure))
+
+
+def wrong_type(where: str, received: str, expected: str, cure: str) -> TypeError:
+    """A `TypeError` in this library's words: `where` received `received`; `expected`. `cure`."""
+    return TypeError(_sentence(where, received, expected, cure))
+
+
+def wrong_state(where: str, found: str, expected: str, cure: str) -> RuntimeError:
+    """A `RuntimeError` for a call that came at the wrong time: `where` found `found`; `expected`. `cure`."""
+    return RuntimeError(f"`{where}` found {found}; {expected}. {cure}")
+
+
+def _sentence(where: str, received: str, expected: str, cure: str) -> str:
+    return f"`{where}` received `{received}`; {expected}. {cure}"
+
+
+def check_fraction(where: str, name: str, value: Any, meaning: str) -> None:
+    """Raise unless `value` is a number from 0 to 1; `meaning` says what the fraction is of."""
+    if _is_number(value) and 0 <= value <= 1:
+        return
+    percent = _is_number(value) and 1 < value <= 100
+    cure = f"For {value}% pass `{name}={value / 100:g}`." if percent else f"Pass a fraction, for example `{name}=0.25`."
+    raise wrong_value(where, f"{name}={value!r}", f"it is {meaning}, between 0 and 1", cure)
+
+
+def check_positive(where: str, name: str, value: Any, meaning: str, example: str) -> None:
+    """Raise unless `value` is a finite number above 0."""
+    if _is_number(value) and 0 < value < math.inf:
+        return
+    raise wrong_value(
+        where, f"{name}={value!r}", f"it is {meaning}, a finite number above 0", f"Pass for example `{name}={example}`."
+    )
+
+
+def check_whole(where: str, name: str, value: Any, meaning: str, *, least: int = 1) -> int:
+    """Return `value` as an `int`; raise unless it is a whole number of at least `least`."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least:
+        return int(value)
+    raise wrong_value(
+        where,
+        f"{name}={value!r}",
+        f"it is {meaning}, a whole number of at least {least}",
+        f"Pass for example `{name}={max(least, 10)}`.",
+    )
+
+
+def check_choice(where: str, name: str, value: Any, choices: Collection[str]) -> None:
+    """Raise unless `value` is one of `choices`."""
+    if isinstance(value, str) and value in choices:
+        return
+    known = ", ".join(f"`{name}={choice!r}`" for choice in choices)
+    raise wrong_value(where, f"{name}={value!r}", "it is not one of the choices", f"Pass one of {known}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and not math.isnan(value)
