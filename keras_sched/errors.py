@@ -2,7 +2,8 @@
 
 import math
 import numbers
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -59,9 +60,21 @@ def check_positive(where: str, name: str, value: Any, meaning: str, example: str
     )
 
 
+def check_not_negative(where: str, name: str, value: Any, meaning: str, example: str) -> None:
+    """Raise unless `value` is a finite number of at least 0."""
+    if _is_number(value) and 0 <= value < math.inf:
+        return
+    raise wrong_value(
+        where,
+        f"{name}={value!r}",
+        f"it is {meaning}, a finite number of at least 0",
+        f"Pass for example `{name}={example}`.",
+    )
+
+
 def check_whole(where: str, name: str, value: Any, meaning: str, *, least: int = 1) -> int:
     """Return `value` as an `int`; raise unless it is a whole number of at least `least`."""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least:
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least:
         return int(value)
     raise wrong_value(
         where,
@@ -77,6 +90,19 @@ def check_choice(where: str, name: str, value: Any, choices: Collection[str]) ->
         return
     known = ", ".join(f"`{name}={choice!r}`" for choice in choices)
     raise wrong_value(where, f"{name}={value!r}", "it is not one of the choices", f"Pass one of {known}.")
+
+
+@contextmanager
+def needing(where: str, package: str) -> Iterator[None]:
+    """Around the imports of a `package` that may be absent: turns its absence into an `ImportError` with the cure."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != package:  # the package is there; what it misses is its own affair
+            raise
+        raise ImportError(
+            f"`{where}` needs {package}, which is not installed. Type `pip install {package}`."
+        ) from error
 
 
 def _is_number(value: Any) -> bool:
