@@ -298,12 +298,14 @@ def checked_curve(where: str, lrs: Any, losses: Any, *, least: int = LEAST_POINT
 
 def _check_losses(where: str, losses: np.ndarray) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
-        height = np.ptp(losses)
+        height = 2 * np.ptp(losses)  # as far apart as two slopes can be
     if not np.isfinite(height):
         odd = np.flatnonzero(~np.isfinite(losses))
-        place = f"; the first that is not is at point {odd[0]}" if len(odd) else ", for it spans more than a float64"
+        place = (
+            f"; the first that is not is at point {odd[0]}" if len(odd) else ", for it spans more than a float64 holds"
+        )
         _refuse(where, f"the loss is not finite{place}", _FINITE)
-    if height <= _ROUNDING * np.abs(losses).max():
+    if height <= 2 * _ROUNDING * np.abs(losses).max():
         _refuse(where, "the loss is flat", _HIGHER)
     if (np.diff(losses) >= 0).all():
         _refuse(where, "the loss only rises", _LOWER)

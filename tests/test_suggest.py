@@ -1,0 +1,292 @@
+"""Suggestions against the numbers of fastai, against plain oracles, and on curves that have no answer."""
+
+import json
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_sched.errors import NoSuggestion
+from keras_sched.suggest import inflection, min_grad, minimum, points_seen, slide, steep, valley
+
+GOLDEN = Path(__file__).parent / "golden"
+FASTAI = json.loads((GOLDEN / "suggestions.json").read_text())
+SEARCHES = json.loads((GOLDEN / "lr_find.json").read_text())
+RTOL = FASTAI["tolerance"]["rtol"]
+OF_FASTAI = {"valley": valley, "slide": slide, "minimum": minimum, "steep": steep}
+ALL = [valley, slide, minimum, steep, min_grad, inflection]
+
+
+def named(cases):
+    return [pytest.param(case, id=case["name"]) for case in cases]
+
+
+def numbers(values):
+    return [float(value) for value in values]  # "nan" and "inf" are written as words
+
+
+def assert_same(found, expected):
+    lr, point = found
+    assert (lr, *point) == pytest.approx((expected["lr"], *expected["point"]), rel=RTOL)
+
+
+def rates(n):
+    return np.geomspace(1e-7, 10, n)
+
+
+# --- fastai's numbers -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OF_FASTAI)
+@pytest.mark.parametrize("case", named(FASTAI["cases"]))
+def test_the_rate_and_the_point_are_those_of_fastai(case, name):
+    assert_same(OF_FASTAI[name](case["lrs"], case["losses"], case["num_it"]), case["suggestions"][name])
+
+
+@pytest.mark.parametrize("case", named(FASTAI["cases"]))
+def test_slide_with_other_settings_gives_what_fastai_gives(case):
+    assert len(case["slide_with"]) == 4
+    for other in case["slide_with"]:
+        assert_same(slide(case["lrs"], case["losses"], case["num_it"], **other["arguments"]), other)
+
+
+@pytest.mark.parametrize("name", OF_FASTAI)
+@pytest.mark.parametrize("case", named([case for case in SEARCHES["cases"] if case["first_not_finite"] is None]))
+def test_the_points_seen_of_a_whole_search_give_the_rates_of_fastai(case, name):
+    seen = points_seen(case["lrs"], case["smoothed_losses"], case["num_it"])
+    assert_same(OF_FASTAI[name](*seen, case["num_it"]), case["suggestions"][name])
+
+
+def test_suggestions_see_neither_the_first_tenth_nor_the_last_five_points():
+    lrs, losses = points_seen(list(range(25)), list(range(100, 125)), 40)
+    assert lrs == list(range(4, 20))
+    assert losses == list(range(104, 120))
+
+
+# --- where fastai misleads --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suggest", ALL)
+@pytest.mark.parametrize("name", ["only rises", "constant"])
+def test_a_curve_that_never_falls_has_no_rate(name, suggest):
+    case = next(case for case in FASTAI["odd"] if case["name"] == name)
+    with pytest.raises(NoSuggestion, match="only rises" if name == "only rises" else "flat"):
+        suggest(case["lrs"], case["losses"], case["num_it"])
+
+
+@pytest.mark.parametrize("suggest", [valley, minimum, steep, min_grad, inflection])
+def test_after_a_single_drop_no_rate_beyond_it_is_suggested(suggest):
+    case = next(case for case in FASTAI["odd"] if case["name"] == "drops once, then rises")
+    lr, (x, _) = suggest(case["lrs"], case["losses"], case["num_it"])
+    assert lr <= x <= case["lrs"][1]
+
+
+def test_slide_says_that_fifteen_points_are_too_few_for_its_interval():
+    with pytest.raises(NoSuggestion, match="15 points, and at least 16"):
+        slide(rates(15), np.linspace(2, 1, 15), 100)
+    assert slide(rates(16), np.linspace(2, 1, 16), 100)[0] == pytest.approx(1e-7)
+
+
+# --- oracles ----------------------------------------------------------------------------------------------------------
+
+
+def oracle_valley(losses):
+    """Return the index that the quadratic search for the longest descent leads to, or None where it is negative."""
+    lengths = [1] * len(losses)
+    for i, loss in enumerate(losses):
+        lengths[i] = 1 + max((lengths[j] for j in range(i) if losses[j] > loss), default=0)
+    end = max(range(len(losses)), key=lambda i: (lengths[i], -i))
+    start = end - lengths[end]
+    third = lengths[end] / 3
+    index = start + math.floor(third) + math.floor(third / 2)
+    return index if index >= 0 else None
+
+
+ties = st.lists(st.integers(0, 6), min_size=4, max_size=60)
+curves = ties | st.lists(st.floats(-1e3, 1e3, width=32), min_size=4, max_size=60)
+
+
+def answer(suggest, losses, **settings):
+    """Return the index of the point that is marked, or None where there is no suggestion."""
+    lrs = rates(len(losses))
+    try:
+        _, (x, y) = suggest(lrs, losses, len(losses), **settings)
+    except NoSuggestion:
+        return None
+    index = int(np.abs(np.log(lrs / x)).argmin())
+    assert (x, y) == (lrs[index], losses[index])
+    return index
+
+
+@settings(max_examples=500, deadline=None)
+@given(curves)
+def test_valley_chooses_among_ties_as_the_quadratic_search_does(losses):
+    found, expected = answer(valley, losses), oracle_valley(losses)
+    if found is not None:
+        assert found == (0 if expected is None else expected)
+
+
+def test_valley_marks_the_middle_of_a_descent_of_a_hundred_thousand_points():
+    n = 99_999
+    losses = np.concatenate([np.linspace(3, 2, n, endpoint=False), np.linspace(2, 9, 50)])
+    _, (x, _) = valley(rates(n + 50), losses, n + 50)
+    # the descent is points 0 to n (2 is its last), so it is n + 1 long and counted from -1
+    assert x == rates(n + 50)[-1 + (n + 1) // 3 + (n + 1) // 6]
+
+
+def gradient_of(losses):
+    inner = [(after - before) / 2 for before, after in zip(losses, losses[2:], strict=False)]
+    return [losses[1] - losses[0], *inner, losses[-1] - losses[-2]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(curves)
+def test_min_grad_marks_the_first_of_the_most_negative_gradients(losses):
+    gradient = gradient_of(losses)
+    found = answer(min_grad, losses)
+    if found is not None:
+        assert gradient[found] == pytest.approx(min(gradient), rel=1e-12, abs=1e-12)
+        assert gradient[found] < 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(ties, st.integers(1, 5))
+def test_inflection_marks_the_rightmost_point_that_no_neighbour_within_the_noise_undercuts(losses, noise):
+    gradient = gradient_of(losses)
+    minima = [i for i, value in enumerate(gradient) if value == min(gradient[max(0, i - noise) : i + noise + 1])]
+    found = answer(inflection, losses, noise=noise)
+    if found is not None:
+        assert found == minima[-1]
+
+
+def test_steep_weighs_a_fall_by_the_factor_between_its_rates():
+    # falls of 1 over a factor of 10, of 2 over 1000, of 1.5 over 10
+    lr, point = steep([1e-6, 1e-5, 1e-2, 1e-1, 1.0], [9, 8, 6, 4.5, 7], 5)
+    assert (lr, point) == (1e-2, (1e-2, 6.0))
+
+
+# --- whatever the curve -----------------------------------------------------------------------------------------------
+
+any_float = st.floats(allow_nan=True, allow_infinity=True)
+odd_curves = st.lists(st.tuples(any_float, any_float), max_size=40)
+
+
+def good_rates_with(losses):
+    lrs = st.lists(st.floats(1e-12, 1e3), min_size=4, max_size=40, unique=True).map(sorted)
+    return lrs.flatmap(lambda lrs: st.tuples(st.just(lrs), st.lists(losses, min_size=len(lrs), max_size=len(lrs))))
+
+
+def reason_or_answer(suggest, lrs, losses):
+    try:
+        return None, suggest(lrs, losses, 100)
+    except NoSuggestion as reason:
+        return str(reason), None
+
+
+def assert_inside_or_refused(suggest, lrs, losses):
+    reason, found = reason_or_answer(suggest, lrs, losses)
+    if found is None:
+        assert f"`{suggest.__name__}` suggests nothing: " in reason
+        return
+    lr, (x, y) = found
+    assert type(lr) is type(x) is type(y) is float
+    assert lrs[0] <= x <= lrs[-1]
+    assert min(losses) <= y <= max(losses)
+    assert lr == (x / 10 if suggest is minimum else x)
+
+
+@pytest.mark.parametrize("suggest", ALL)
+@settings(max_examples=200, deadline=None)
+@given(good_rates_with(any_float))
+def test_any_losses_give_a_point_inside_the_range_searched_or_no_suggestion(suggest, curve):
+    assert_inside_or_refused(suggest, *curve)
+
+
+@pytest.mark.parametrize("suggest", ALL)
+@settings(max_examples=200, deadline=None)
+@given(good_rates_with(st.floats(0, 9)))
+def test_plain_losses_give_a_point_inside_the_range_searched_or_no_suggestion(suggest, curve):
+    assert_inside_or_refused(suggest, *curve)
+
+
+@pytest.mark.parametrize("suggest", ALL)
+@settings(max_examples=200, deadline=None)
+@given(odd_curves)
+def test_any_pairs_of_numbers_give_a_point_inside_or_no_suggestion(suggest, pairs):
+    assert_inside_or_refused(suggest, [lr for lr, _ in pairs], [loss for _, loss in pairs])
+
+
+BAD = {
+    "empty": ([], [], "0 points"),
+    "three points": ([1e-3, 1e-2, 1e-1], [3, 2, 1], "3 points"),
+    "flat": (rates(30), [0.7] * 30, "flat"),
+    "flat but for rounding": (rates(30), np.float32(0.7) + np.float32(1e-7) * (np.arange(30) % 2), "flat"),
+    "rising": (rates(30), np.linspace(1, 9, 30), "only rises"),
+    "rising in steps": (rates(30), np.arange(30) // 3, "only rises"),
+    "a NaN": (rates(30), [2.0] * 5 + [math.nan] + [1.0] * 24, "not finite; the first that is not is at point 5"),
+    "an infinity": (rates(30), [*np.linspace(2, 1, 29), math.inf], "not finite; the first that is not is at point 29"),
+    "more than a float64": (rates(30), [1e308] * 15 + [-1e308] * 15, "not finite, for it spans"),
+    "fewer losses": (rates(30), [1.0] * 29, "30 rates and 29 losses"),
+    "falling rates": (rates(30)[::-1], np.linspace(2, 1, 30), "above 0 and increasing"),
+    "equal rates": ([1e-3] * 30, np.linspace(2, 1, 30), "above 0 and increasing"),
+    "a rate of zero": ([0.0, *rates(29)], np.linspace(2, 1, 30), "above 0 and increasing"),
+    "an infinite rate": ([*rates(29), math.inf], np.linspace(2, 1, 30), "all finite"),
+    "a rate a group": (np.ones((30, 2)), np.linspace(2, 1, 30), r"shape \(30, 2\)"),
+    "a number": (1e-3, 2.0, r"shape \(\)"),
+    "words": (rates(2), ["high", "low"], "cannot be read as numbers"),
+    "nothing": (None, None, "suggests nothing"),
+    "ragged": ([[1.0], [1.0, 2.0]], [1.0, 2.0], "cannot be read as numbers"),
+}
+
+
+@pytest.mark.parametrize("suggest", ALL)
+@pytest.mark.parametrize(("lrs", "losses", "reason"), BAD.values(), ids=BAD)
+def test_a_bad_curve_is_no_suggestion_with_the_reason_and_what_to_do(lrs, losses, reason, suggest):
+    with pytest.raises(NoSuggestion, match=reason) as caught:
+        suggest(lrs, losses, 100)
+    assert str(caught.value).startswith(f"`{suggest.__name__}` suggests nothing: ")
+    assert str(caught.value).split(". ")[-1].startswith(("Pass", "Search"))
+
+
+def test_a_straight_descent_has_no_inflection():
+    with pytest.raises(NoSuggestion, match="straight line"):
+        inflection(rates(30), np.linspace(3, 2, 30, dtype=np.float32), 30)
+
+
+@pytest.mark.parametrize("suggest", [min_grad, inflection])
+def test_a_curve_that_dips_but_falls_over_no_two_steps_only_rises(suggest):
+    losses = [0, 1, 0.9, 2, 1.9, 3, 2.9, 4]
+    with pytest.raises(NoSuggestion, match="only rises"):
+        suggest(rates(8), losses, 8)
+
+
+@pytest.mark.parametrize(
+    ("suggest", "setting", "hint"),
+    [
+        (slide, {"lr_diff": 0}, "`lr_diff=0`; it is .* at least 1"),
+        (slide, {"lr_diff": -1}, "`lr_diff=-1`"),
+        (slide, {"lr_diff": 2.5}, "`lr_diff=2.5`"),
+        (slide, {"thresh": -0.1}, "`thresh=-0.1`; it is .* at least 0"),
+        (slide, {"thresh": math.nan}, "`thresh=nan`"),
+        (slide, {"thresh": "low"}, "`thresh='low'`"),
+        (slide, {"adjust_value": 0}, "`adjust_value=0`; it is .* above 0"),
+        (inflection, {"noise": 0}, "`noise=0`; it is .* at least 1"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_an_error_of_its_own(suggest, setting, hint):
+    with pytest.raises(ValueError, match=hint) as caught:
+        suggest(rates(40), np.linspace(3, 2, 40), 40, **setting)
+    assert not isinstance(caught.value, NoSuggestion)
+
+
+@pytest.mark.parametrize("read", [list, np.asarray, keras.ops.convert_to_tensor], ids=["lists", "arrays", "tensors"])
+@pytest.mark.parametrize("suggest", ALL)
+def test_a_curve_may_be_lists_arrays_or_tensors(suggest, read):
+    case = FASTAI["cases"][0]
+    found = suggest(read(case["lrs"]), read(case["losses"]), case["num_it"])
+    expected = suggest(case["lrs"], case["losses"], case["num_it"])
+    assert (found[0], *found[1]) == pytest.approx((expected[0], *expected[1]), rel=1e-6)
