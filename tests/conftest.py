@@ -1,0 +1,84 @@
+"""What every test has: a fixed seed, no figure left open, reference numbers, and fresh processes to run scripts in."""
+
+import copy
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def figures_closed():
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
+
+
+@pytest.fixture(scope="session")
+def backend() -> str:
+    """The backend the whole process runs on."""
+    return keras.backend.backend()
+
+
+@functools.cache
+def _golden(name):
+    return json.loads((HERE / "golden" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """`golden("one_cycle")` is the content of `tests/golden/one_cycle.json`, the caller's own to change."""
+    return lambda name: copy.deepcopy(_golden(name))
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """`run_script(source)` runs Python source in a fresh process and returns what it printed.
+
+    The process starts in the test's own empty folder, on this process' backend or the one given, and imports what
+    this one does. Where it exits with an error, or runs past `timeout` seconds, the test fails with its stderr.
+    """
+
+    def run(source, *arguments, backend=None, env=None, timeout=300):
+        script = tmp_path / f"script_{len(list(tmp_path.glob('script_*.py')))}.py"
+        script.write_text(textwrap.dedent(source), encoding="utf-8")
+        child = subprocess.Popen(
+            [sys.executable, str(script), *map(str, arguments)],
+            cwd=tmp_path,
+            env=os.environ
+            | {"KERAS_BACKEND": backend or keras.backend.backend(), "PYTHONPATH": os.pathsep.join(sys.path)}
+            | (env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            printed, complaints = child.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)  # with the processes it started itself
+            _, complaints = child.communicate()
+            pytest.fail(f"The script ran past {timeout} s.\n{complaints}")
+        if child.returncode:
+            pytest.fail(f"The script exited with {child.returncode}.\n{printed}\n{complaints}")
+        return printed
+
+    return run

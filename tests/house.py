@@ -1,0 +1,241 @@
+"""The house's rules, as functions from source to the places that break them. `test_house.py` applies them."""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+BACKENDS = frozenset({"jax", "tensorflow", "torch"})
+ERRORS = "errors"
+# Public in spite of the underscore: namedtuple's own, and how a notebook asks for a picture.
+NOT_PRIVATE = frozenset({"_asdict", "_fields", "_make", "_replace", "_repr_html_", "_repr_png_"})
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of the package: its path below the package, its unit (file or folder in the floors' table), its tree."""
+
+    path: Path
+    unit: str
+    tree: ast.Module
+    lines: int
+
+    @property
+    def idea(self) -> str:
+        """What the file or folder is named after."""
+        return self.unit.removesuffix("/").removesuffix(".py")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The dotted name of the package that relative imports of this file start from."""
+        return self.path.parent.parts
+
+
+def read(text: str, path: str = "thing.py") -> Source:
+    """A source from its text."""
+    where = Path(path)
+    unit = f"{where.parts[0]}/" if len(where.parts) > 1 else where.name
+    return Source(where, unit, ast.parse(text), text.count("\n"))
+
+
+def package(folder: Path) -> list[Source]:
+    """Every file of the package."""
+    return [
+        read(file.read_text(encoding="utf-8"), file.relative_to(folder).as_posix())
+        for file in sorted(folder.rglob("*.py"))
+    ]
+
+
+def table(page: str, title: str) -> list[list[str]]:
+    """The rows of the table below the heading `## title` of a Markdown page, without the table's own heading."""
+    section = re.split(r"(?m)^## ", page.split(f"\n## {title}\n", 1)[1])[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    return rows[2:]
+
+
+def imports(source: Source) -> Iterator[tuple[ast.stmt, str, bool]]:
+    """(statement, dotted name, whether it runs with the file) of each name imported; the package's own begin with '.'.
+
+    An import below `if TYPE_CHECKING:` never runs.
+    """
+    for node, lazy in _walk(source.tree, lazy=False):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield node, _own(name.name), not lazy
+        elif isinstance(node, ast.ImportFrom):
+            up = source.parts[: len(source.parts) - node.level + 1] if node.level else ()
+            start = "." * bool(node.level) + ".".join((*up, *(node.module or "").split(".")))
+            for name in node.names:
+                yield node, _own(f"{start}.{name.name}".replace("..", ".")), not lazy
+
+
+def _own(name: str) -> str:
+    return re.sub(r"^keras_sched\b\.?", ".", name)
+
+
+def _walk(tree: ast.AST, *, lazy: bool) -> Iterator[tuple[ast.AST, bool]]:
+    for node in ast.iter_child_nodes(tree):
+        inside = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        inside = inside or (isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"))
+        yield node, inside
+        yield from _walk(node, lazy=inside)
+
+
+def uphill(sources: list[Source], floors: dict[str, int]) -> list[str]:
+    """Imports that do not go strictly down, and cycles within a folder."""
+    found = []
+    for source in sources:
+        mine = floors.get(source.unit, max(floors.values()))  # the table of contents stands on the top floor
+        for node, name, _ in imports(source):
+            unit = _unit(name, floors)
+            if unit is None or (unit == source.unit and unit.endswith("/")):
+                continue
+            if unit == "__init__.py" or floors[unit] >= mine:
+                found.append(f"{source.path}:{node.lineno} imports {name}, which is not below it")
+    return found
+
+
+def _unit(name: str, floors: dict[str, int]) -> str | None:
+    if not name.startswith("."):
+        return None
+    first = name.strip(".").split(".")[0]
+    return next((unit for unit in (f"{first}.py", f"{first}/") if unit in floors), "__init__.py")
+
+
+def cycles(sources: list[Source], folder: str) -> list[str]:
+    """The files of one folder that import each other in a circle."""
+    stem = folder.rstrip("/")
+    files = {f".{stem}.{source.path.stem}": source for source in sources if source.unit == folder}
+    below = {
+        name: {other for _, wanted, _ in imports(source) for other in files if f"{wanted}.".startswith(f"{other}.")}
+        for name, source in files.items()
+    }
+    while free := [name for name, needs in below.items() if not needs & below.keys()]:
+        for name in free:
+            del below[name]
+    return sorted(below)
+
+
+def outside_imports(source: Source, libraries: frozenset[str], *, eager_only: bool = False) -> list[str]:
+    """Imports of these libraries; with `eager_only` those alone that run with the file.
+
+    For the type checker alone (`if TYPE_CHECKING:`) anything may be imported anywhere.
+    """
+    checked = {
+        node
+        for block in ast.walk(source.tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test).endswith("TYPE_CHECKING")
+        for node in ast.walk(block)
+    }
+    return [
+        f"{source.path}:{node.lineno} imports {name}"
+        for node, name, eager in imports(source)
+        if name.split(".")[0] in libraries and node not in checked and (eager or not eager_only)
+    ]
+
+
+def is_private(name: str) -> bool:
+    """`_name`, but not `_`, `__name__` or `_2`."""
+    return bool(re.fullmatch(r"_[A-Za-z]\w*", name)) and name not in NOT_PRIVATE
+
+
+def defined(sources: list[Source]) -> frozenset[str]:
+    """The private names that the package makes itself: functions, classes, class bodies, and what `self` is given."""
+    names: set[str] = set()
+    for node in (node for source in sources for node in ast.walk(source.tree)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _is_self(node.value):
+            names.add(node.attr)
+    return frozenset(filter(is_private, names))
+
+
+def _is_self(node: ast.expr) -> bool:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super":
+        return True
+    return isinstance(node, ast.Name) and node.id in {"self", "cls"}
+
+
+def foreign_privates(source: Source, own: frozenset[str]) -> dict[str, int]:
+    """Private names of other libraries that a file uses, and the first line of each.
+
+    What belongs to another object is foreign whoever made it (`other._name`: an underscore is for `self` alone, and
+    for a class of the same file), what `self` never was given is inherited, and a private name in a string is there
+    to be looked up. `keras.src` and modules that begin with an underscore are private as a whole.
+    """
+    classes = {node.name for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)}
+    found: dict[str, int] = {}
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            mine = _is_self(node.value) or (isinstance(node.value, ast.Name) and node.value.id in classes)
+            if not mine or node.attr not in own:
+                found.setdefault(node.attr, node.lineno)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            for name in node.value.split("."):
+                if is_private(name) and name not in own and re.fullmatch(r"[\w.]+", node.value):
+                    found.setdefault(name, node.lineno)
+    for node, name, _ in imports(source):
+        if name.startswith("keras.src.") or (name[0] != "." and any(map(is_private, name.split(".")))):
+            found.setdefault(name, node.lineno)
+    return found
+
+
+def swallowed(source: Source) -> list[str]:
+    """Asserts, bare excepts, handlers that do nothing, and broad ones that do not raise again."""
+    found = []
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Assert):
+            found.append(f"{source.path}:{node.lineno} asserts")
+        if isinstance(node, ast.ExceptHandler):
+            kinds = "" if node.type is None else ast.unparse(node.type)
+            empty = all(isinstance(each, ast.Pass | ast.Continue | ast.Expr) for each in node.body) and not any(
+                isinstance(each, ast.Call) for part in node.body for each in ast.walk(part)
+            )
+            broad = node.type is None or re.search(r"\b(Base)?Exception\b", kinds)
+            if node.type is None or empty:
+                found.append(f"{source.path}:{node.lineno} swallows {kinds or 'everything'}")
+            elif broad and not any(isinstance(each, ast.Raise) for part in node.body for each in ast.walk(part)):
+                found.append(f"{source.path}:{node.lineno} catches {kinds} and does not raise again")
+        if isinstance(node, ast.With) and re.search(r"\bsuppress\((\)|.*Exception\b)", ast.unparse(node.items[0])):
+            found.append(f"{source.path}:{node.lineno} suppresses everything")
+    return found
+
+
+def own_words(source: Source) -> list[str]:
+    """Errors that are raised without a function of errors.py having worded them."""
+    worded = {
+        name.asname or name.name
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[-1] == ERRORS
+        for name in node.names
+    }
+    caught = {node.name for node in ast.walk(source.tree) if isinstance(node, ast.ExceptHandler) and node.name}
+    found = []
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.Raise) or node.exc is None:
+            continue
+        made = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        name = ast.unparse(made)
+        if name.split(".")[0] not in worded | caught | {ERRORS, "SystemExit"}:
+            found.append(f"{source.path}:{node.lineno} raises {name} in words of its own")
+    return found
+
+
+def backend_questions(source: Source) -> list[str]:
+    """Comparisons, matches and look-ups by a backend's name."""
+    found = []
+    for node in ast.walk(source.tree):
+        asked: list[ast.expr | None] = []
+        if isinstance(node, ast.Compare):
+            asked = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            asked = [node.value]
+        elif isinstance(node, ast.Dict):
+            asked = [*node.keys]
+        names = [each for part in asked if part for each in ast.walk(part) if isinstance(each, ast.Constant)]
+        if any(isinstance(name.value, str) and name.value in BACKENDS for name in names):
+            found.append(f"{source.path}:{node.lineno} asks for the backend")
+    return found

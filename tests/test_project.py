@@ -1,0 +1,83 @@
+"""The project's pages, commands and settings agree with each other and with the code."""
+
+import functools
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_ci_runs_the_readmes_test_command_and_nothing_else():
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    commands = [line for line in lines if not line.startswith(("#", "set", "cd"))]
+    assert commands == [line for line in _shell_lines("README.md") if line.endswith("/tox")]
+
+
+def test_the_readmes_other_command_runs_the_main_job():
+    assert [line for line in _shell_lines("README.md") if line.endswith("-m keras_sched")]
+
+
+def _shell_lines(page):
+    blocks = re.findall(r"(?ms)^```bash\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"))
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.search(rf"(?m)^version: {re.escape(version)}$", (ROOT / "CITATION.cff").read_text())
+    assert re.findall(r"(?m)^## (\S+)", (ROOT / "CHANGELOG.md").read_text())[0] == version
+
+
+def test_the_hooks_run_the_tools_that_tox_runs():
+    pinned = re.findall(r"(?m)^ruff==.*$", (ROOT / "constraints.txt").read_text())
+    hooks = re.findall(r'"(ruff==[^"]+)"', (ROOT / ".pre-commit-config.yaml").read_text())
+    assert set(hooks) == set(pinned)
+
+
+@functools.cache
+def _texts():
+    """The text of every file that git tracks or would, by path."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    kinds = {"", ".cff", ".ini", ".ipynb", ".md", ".py", ".toml", ".txt", ".yaml", ".yml"}
+    files = [ROOT / name for name in names if Path(name).suffix in kinds and name != "LICENSE"]
+    return {file: file.read_text(encoding="utf-8") for file in files if file.is_file()}
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the list of the project's files is git's")
+@pytest.mark.parametrize(
+    ("what", "pattern"),
+    [
+        ("a place on one machine", r"(?<![\w.:/}\])])/(home|root|work|Users|opt)/"),
+        ("an unfinished thought", r"\b([T]ODO|[F]IXME|[X]XX)\b|raise [N]otImplementedError"),
+        ("the number of an issue that nobody can look up", r"(?i)(?<!/)\bissues? #?\d+"),
+        (
+            "where packages come from, which is for the installer to say",
+            r"[-]-(extra-)?(index-url|find-links)|registry[=]",
+        ),
+    ],
+)
+def test_no_file_holds(what, pattern):
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
+        for file, text in _texts().items()
+        for number, line in enumerate(text.splitlines(), 1)
+        if re.search(pattern, line)
+    ]
+    assert found == [], what
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the list of the project's files is git's")
+def test_every_link_between_pages_leads_somewhere():
+    dead = [
+        f"{file.relative_to(ROOT)} -> {target}"
+        for file, text in _texts().items()
+        if file.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+        if "://" not in target and not (file.parent / target).exists()
+    ]
+    assert dead == []
