@@ -1,0 +1,143 @@
+"""What every annealer is: a frozen value, called with a number, an array or a tensor of positions."""
+
+from __future__ import annotations
+
+import numbers
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias, TypeVar
+
+import keras
+import numpy as np
+
+from keras_sched.errors import wrong_type, wrong_value
+
+Ends: TypeAlias = float | Sequence[float] | np.ndarray
+
+Kind = TypeVar("Kind", bound="Annealer")
+
+
+def registered(kind: type[Kind]) -> type[Kind]:
+    """Make models that hold such an annealer load."""
+    return keras.saving.register_keras_serializable(package="keras_sched")(kind)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Annealer(ABC):
+    """A value at each position of training: call it with positions from 0 (the first batch) to 1 (the end).
+
+    A frozen value: it compares, hashes, pickles, has a `repr` that evaluates, and goes to JSON by
+    `keras.saving.serialize_keras_object`. Positions outside [0, 1] are clamped. A position that is no number (NaN) is
+    an error; inside a tensor, where nobody can look, it gives NaN. With one number a parameter group among its
+    arguments, an annealer's values gain a last axis of so many.
+
+    Args of a call:
+        pos: a Python or NumPy number gives a `float`, computed in float64. An array of shape `S` gives a float64 array
+            of shape `S`. A backend tensor, also a traced one, gives a tensor of its dtype, or of Keras' `floatx` where
+            that is no float.
+    """
+
+    @property
+    @abstractmethod
+    def groups(self) -> int | None:
+        """How many parameter groups have their own value; `None` where all share one."""
+
+    @abstractmethod
+    def on_array(self, pos: np.ndarray) -> np.ndarray:
+        """The values at float64 positions that lie in [0, 1]."""
+
+    @abstractmethod
+    def on_tensor(self, pos: Any) -> Any:
+        """The values at a tensor of positions, float32 or finer, that lie in [0, 1]."""
+
+    def on_step(self, step: Any, steps: int) -> Any:
+        """The values at a tensor of whole steps from 0 to `steps`, where position 1 is."""
+        done: Any = keras.ops.cast(step, computing_dtype(keras.config.floatx()))
+        return self.on_tensor(done / steps)
+
+    def __call__(self, pos: Any) -> Any:
+        """The value at one position, or the values at many."""
+        if keras.ops.is_tensor(pos) or isinstance(pos, keras.Variable):
+            return self._from_tensor(keras.ops.convert_to_tensor(pos))
+        values = self.on_array(_positions(type(self).__name__, pos))
+        return float(values) if values.ndim == 0 and not isinstance(pos, np.ndarray) else values
+
+    def _from_tensor(self, pos: Any) -> Any:
+        dtype = keras.backend.standardize_dtype(pos.dtype)
+        dtype = dtype if "float" in dtype else keras.config.floatx()
+        pos = keras.ops.clip(keras.ops.cast(pos, computing_dtype(dtype)), 0.0, 1.0)
+        return keras.ops.cast(self.on_tensor(pos), dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this annealer, as Keras' serialisation wants them."""
+        return self._arguments()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Annealer:
+        """The annealer that `get_config` describes."""
+        held = {name: value for name, value in config.items() if isinstance(value, dict)}
+        return cls(**config | {name: keras.saving.deserialize_keras_object(value) for name, value in held.items()})
+
+    def _arguments(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments().items())
+        return f"{type(self).__name__}({arguments})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(self._arguments().values())
+
+
+def computing_dtype(dtype: str) -> str:
+    """The dtype to compute in: half precision has too few digits for a position."""
+    return dtype if dtype in {"float32", "float64"} else "float32"
+
+
+def _positions(where: str, pos: Any) -> np.ndarray:
+    array = np.asarray(float(pos) if isinstance(pos, numbers.Real) else pos)
+    if array.dtype.kind not in "iuf":
+        raise wrong_type(where, f"pos={pos!r}", "a position is a number from 0 to 1", "Pass for example `0.5`.")
+    if np.isnan(array).any():
+        expected = "a position is a number from 0 to 1, and this is none"
+        raise wrong_value(where, f"pos={pos!r}", expected, "Pass i/n for batch i of n, with n above 0.")
+    return np.clip(array.astype("float64"), 0.0, 1.0)
+
+
+def checked_ends(where: str, name: str, value: Any) -> float | tuple[float, ...]:
+    """`value` as a float, or as one float a parameter group; raise unless all are finite numbers."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        array = np.asarray(float(value))
+    else:
+        array = _as_array(value)
+    if array.dtype.kind not in "iuf" or array.ndim > 1 or not array.size:
+        expected = "it is a number, or a list with one number a parameter group"
+        raise wrong_type(where, f"{name}={value!r}", expected, f"Pass for example `{name}=0.1`.")
+    if not np.isfinite(array).all():
+        expected = "it is a value to train with, a finite number"
+        raise wrong_value(where, f"{name}={value!r}", expected, f"Pass for example `{name}=0.1`.")
+    return array.astype("float64").tolist() if array.ndim == 0 else tuple(array.astype("float64").tolist())
+
+
+def _as_array(value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):  # a ragged list, or a tensor on a device: no array of numbers in any case
+        return np.asarray(None)
+
+
+def common_groups(where: str, **values: Any) -> int | None:
+    """How many groups these arguments have; raise where two of them differ."""
+    lengths = {name: len(value) for name, value in values.items() if isinstance(value, tuple)}
+    if len(set(lengths.values())) > 1:
+        received = ", ".join(f"{name}={values[name]!r}" for name in lengths)
+        raise wrong_value(
+            where, received, "lists have one number a parameter group, so all are of one length", _one_length(lengths)
+        )
+    return next(iter(lengths.values()), None)
+
+
+def _one_length(lengths: dict[str, int]) -> str:
+    most = max(lengths.values())
+    return f"Pass {most} numbers in each, or a single number for all groups."

@@ -1,0 +1,338 @@
+"""Recipes: the schedules that have proved themselves, each as {hyper-parameter: annealer}."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from keras_sched.annealers import (
+    MODES,
+    Annealer,
+    SchedCos,
+    SchedInvSqrt,
+    SchedLin,
+    SchedNo,
+    SchedOneMinusSqrt,
+    Triangles,
+    checked_ends,
+    combine_scheds,
+    combined_cos,
+    common_groups,
+    simplest_fraction,
+)
+from keras_sched.errors import check_choice, check_fraction, check_positive, check_whole, wrong_type, wrong_value
+
+Rates: TypeAlias = float | Sequence[float] | np.ndarray
+Recipe: TypeAlias = dict[str, Annealer]
+
+_RISE = "the fraction of training spent rising"
+
+
+def one_cycle(
+    lr_max: Rates,
+    *,
+    div: float = 25.0,
+    div_final: float = 1e5,
+    pct_start: float = 0.25,
+    moms: Sequence[float] | None = (0.95, 0.85, 0.95),
+    three_phase: bool = False,
+) -> Recipe:
+    """One cycle: the rate rises to `lr_max` and falls to nearly nothing, the momentum does the opposite.
+
+    Args:
+        lr_max: the highest learning rate, above 0; a number, or one a parameter group.
+        div: `lr_max / div` is the rate at the start.
+        div_final: `lr_max / div_final` is the rate at the end.
+        pct_start: the fraction of training spent rising, from 0 to 1 (to 0.5 with three phases).
+        moms: momentum at the start, at the highest rate and at the end, each at least 0 and below 1; `None` leaves
+            momentum out.
+        three_phase: fall back to `lr_max / div` in as long as the rise took, then to the end; the momentum stays in
+            the third phase.
+
+    Raises:
+        ValueError: when an argument is out of its range.
+
+    Example:
+        >>> from keras_sched import one_cycle
+        >>> scheds = one_cycle(0.1)
+        >>> [round(scheds["lr"](pos), 9) for pos in (0, 0.25, 1)], scheds["mom"](0.25)
+        ([0.004, 0.1, 1e-06], 0.85)
+
+    From Smith and Topin, "Super-Convergence" (2018), with fastai's cosines; three phases as PyTorch's `OneCycleLR`.
+    """
+    top = _rates("one_cycle", "lr_max", lr_max)
+    check_positive("one_cycle", "div", div, "what `lr_max` is divided by at the start", "25")
+    check_positive("one_cycle", "div_final", div_final, "what `lr_max` is divided by at the end", "1e5")
+    check_fraction("one_cycle", "pct_start", pct_start, _RISE)
+    three_moms = None if moms is None else _moms("one_cycle", moms)
+    if three_phase:
+        return _three_phases(top, (div, div_final), pct_start, three_moms)
+    scheds: Recipe = {"lr": combined_cos(pct_start, top / div, top, top / div_final)}
+    return scheds if three_moms is None else scheds | {"mom": combined_cos(pct_start, *three_moms)}
+
+
+def _three_phases(top: np.ndarray, divs: tuple[float, float], pct: float, moms: Any) -> Recipe:
+    if pct > 0.5:
+        expected = f"with `three_phase=True` it is {_RISE}, and falling takes as long, so at most 0.5"
+        raise wrong_value("one_cycle", f"pct_start={pct!r}", expected, "Pass for example `pct_start=0.3`.")
+    low, end = (top / div for div in divs)
+    pcts = [pct, pct, 1 - 2 * pct]
+    scheds: Recipe = {"lr": combine_scheds(pcts, [SchedCos(low, top), SchedCos(top, low), SchedCos(low, end)])}
+    if moms is not None:
+        first, middle, last = moms
+        mom = [SchedCos(first, middle), SchedCos(middle, last), SchedNo(last, last)]
+        scheds["mom"] = combine_scheds(pcts, mom)
+    return scheds
+
+
+def flat_cos(lr: Rates, *, div_final: float = 1e5, pct_start: float = 0.75) -> Recipe:
+    """A constant rate, then half a cosine down to nearly nothing.
+
+    Args:
+        lr: the constant learning rate, above 0; a number, or one a parameter group.
+        div_final: `lr / div_final` is the rate at the end.
+        pct_start: the fraction of training at the constant rate, from 0 to 1.
+
+    Raises:
+        ValueError: when an argument is out of its range.
+
+    Example:
+        >>> from keras_sched import flat_cos
+        >>> [round(flat_cos(0.1)["lr"](pos), 9) for pos in (0, 0.75, 1)]
+        [0.1, 0.1, 1e-06]
+
+    After fastai's `fit_flat_cos`.
+    """
+    flat = _rates("flat_cos", "lr", lr)
+    check_positive("flat_cos", "div_final", div_final, "what `lr` is divided by at the end", "1e5")
+    check_fraction("flat_cos", "pct_start", pct_start, "the fraction of training at the constant rate")
+    return {"lr": combine_scheds([pct_start, 1 - pct_start], [SchedNo(flat, flat), SchedCos(flat, flat / div_final)])}
+
+
+def sgdr(
+    lr_max: Rates, *, n_cycles: int, cycle_mult: float = 2, cycle_decay: float = 1.0, warmup: float = 0.0
+) -> Recipe:
+    """Cosines from `lr_max` to 0, one after the other, each longer than the one before: warm restarts.
+
+    Args:
+        lr_max: the rate at which the first cycle begins, above 0; a number, or one a parameter group.
+        n_cycles: how many cycles, at least 1.
+        cycle_mult: each cycle's length against the one before, above 0.
+        cycle_decay: each cycle's peak against the one before, above 0.
+        warmup: the fraction of each cycle that rises linearly from 0, from 0 to 1.
+
+    Raises:
+        ValueError: when an argument is out of its range.
+
+    Example:
+        >>> from keras_sched import sgdr
+        >>> sgdr(0.1, n_cycles=2, cycle_decay=0.5)["lr"]([0, 1 / 3, 1]).tolist()
+        [0.1, 0.05, 0.0]
+
+    From Loshchilov and Hutter, "SGDR" (2017), with fastai's names.
+    """
+    top = _rates("sgdr", "lr_max", lr_max)
+    lengths = _cycles("sgdr", n_cycles, cycle_mult)
+    check_positive("sgdr", "cycle_decay", cycle_decay, "each cycle's peak against the one before", "0.5")
+    check_fraction("sgdr", "warmup", warmup, "the fraction of each cycle spent rising")
+    pcts = [float(length / sum(lengths)) for length in lengths]
+    return {"lr": combine_scheds(pcts, [_cycle(top * cycle_decay**k, warmup) for k in range(len(pcts))])}
+
+
+def _cycle(peak: np.ndarray, warmup: float) -> Annealer:
+    if warmup == 0:
+        return SchedCos(peak, 0.0)
+    return combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, peak), SchedCos(peak, 0.0)])
+
+
+def sgdr_epochs(where: str, n_cycles: int, cycle_len: int, cycle_mult: float) -> int:
+    """The epochs that `n_cycles` take of which the first has `cycle_len`, rounded up to whole ones."""
+    check_whole(where, "cycle_len", cycle_len, "the epochs of the first cycle")
+    return math.ceil(cycle_len * sum(_cycles(where, n_cycles, cycle_mult)))
+
+
+def _cycles(where: str, n_cycles: int, cycle_mult: float) -> list[Fraction]:
+    check_whole(where, "n_cycles", n_cycles, "how many cycles there are")
+    check_positive(where, "cycle_mult", cycle_mult, "each cycle's length against the one before", "2")
+    factor = simplest_fraction(float(cycle_mult))
+    return [factor**k for k in range(n_cycles)]
+
+
+def warmup_stable_decay(
+    lr_max: Rates,
+    *,
+    warmup: float = 0.05,
+    decay: float = 0.2,
+    lr_final: float = 0.0,
+    shape: Callable[[Any, Any], Annealer] = SchedOneMinusSqrt,
+) -> Recipe:
+    """A linear rise from 0, a constant rate, then a decay.
+
+    Args:
+        lr_max: the constant learning rate, above 0; a number, or one a parameter group.
+        warmup: the fraction of training spent rising, from 0 to 1.
+        decay: the fraction of training spent decaying, from 0 to `1 - warmup`.
+        lr_final: the rate at the end, at least 0.
+        shape: makes the decay's annealer of its start and end: an annealer's class, or for example
+            `functools.partial(SchedPoly, power=2)`.
+
+    Raises:
+        ValueError: when an argument is out of its range, or `warmup` and `decay` are longer than training.
+        TypeError: when `shape` does not make an annealer.
+
+    Example:
+        >>> from keras_sched import warmup_stable_decay
+        >>> warmup_stable_decay(0.1)["lr"]([0, 0.05, 0.8, 0.85, 1]).tolist()
+        [0.0, 0.1, 0.1, 0.05, 0.0]
+
+    From Hu et al., "MiniCPM" (2024); the shape from Hägele et al. (2024), see `SchedOneMinusSqrt`.
+    """
+    where = "warmup_stable_decay"
+    top = _warmup(where, lr_max, warmup)
+    last = _final(where, lr_final, top)
+    check_fraction(where, "decay", decay, "the fraction of training spent decaying")
+    if warmup + decay > 1 + 1e-9:
+        received, expected = f"warmup={warmup!r}, decay={decay!r}", "together they are at most 1, all of training"
+        raise wrong_value(where, received, expected, f"Pass for example `decay={1 - warmup:g}`.")
+    pcts = [warmup, max(0.0, 1 - warmup - decay), decay]
+    return {"lr": combine_scheds(pcts, [SchedLin(0.0, top), SchedNo(top, top), _shaped(where, shape, top, last)])}
+
+
+def _shaped(where: str, shape: Any, start: np.ndarray, end: np.ndarray) -> Annealer:
+    cure = "Pass an annealer's class, for example `shape=SchedCos`."
+    if not callable(shape) or isinstance(shape, Annealer):
+        raise wrong_type(where, f"shape={shape!r}", "it makes an annealer of a start and an end", cure)
+    try:
+        made = shape(start, end)
+    except Exception as error:
+        error.add_note(f"... while `{where}` made its decay from {start.tolist()} to {end.tolist()} with `shape`")
+        raise
+    if not isinstance(made, Annealer):
+        raise wrong_type(where, f"shape={shape!r}", f"it makes an annealer, and made {made!r}", cure)
+    return made
+
+
+def warmup_cosine(lr_max: Rates, *, warmup: float = 0.05, lr_final: float = 0.0) -> Recipe:
+    """A linear rise from 0, then half a cosine down.
+
+    Args:
+        lr_max: the highest learning rate, above 0; a number, or one a parameter group.
+        warmup: the fraction of training spent rising, from 0 to 1.
+        lr_final: the rate at the end, at least 0.
+
+    Raises:
+        ValueError: when an argument is out of its range.
+
+    Example:
+        >>> from keras_sched import warmup_cosine
+        >>> warmup_cosine(0.1)["lr"]([0, 0.05, 1]).tolist()
+        [0.0, 0.1, 0.0]
+
+    From Goyal et al., "Accurate, Large Minibatch SGD" (2017), and Loshchilov and Hutter, "SGDR" (2017).
+    """
+    top = _warmup("warmup_cosine", lr_max, warmup)
+    last = _final("warmup_cosine", lr_final, top)
+    return {"lr": combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, top), SchedCos(top, last)])}
+
+
+def inverse_sqrt(lr_max: Rates, *, warmup: float = 0.05, lr_final: float) -> Recipe:
+    """A linear rise from 0, then a fall as one over the square root of the position, down to `lr_final`.
+
+    Args:
+        lr_max: the highest learning rate, above 0; a number, or one a parameter group.
+        warmup: the fraction of training spent rising, from 0 to 1.
+        lr_final: the rate at the end, above 0. `lr_max * sqrt(warmup)` is the rule of "Attention Is All You Need".
+
+    Raises:
+        ValueError: when an argument is out of its range.
+
+    Example:
+        >>> from keras_sched import inverse_sqrt
+        >>> [round(inverse_sqrt(0.1, warmup=0.25, lr_final=0.05)["lr"](pos), 9) for pos in (0, 0.25, 1)]
+        [0.0, 0.1, 0.05]
+
+    From Vaswani et al., "Attention Is All You Need" (2017).
+    """
+    top = _warmup("inverse_sqrt", lr_max, warmup)
+    last = _final("inverse_sqrt", lr_final, top, zero=False)
+    return {"lr": combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, top), SchedInvSqrt(top, last)])}
+
+
+def triangular(lr_min: Rates, lr_max: Rates, *, n_cycles: int, mode: str = "triangular", gamma: float = 0.1) -> Recipe:
+    """Straight lines from `lr_min` to `lr_max` and back, again and again.
+
+    Args:
+        lr_min: the rate at which each cycle begins and ends, at least 0; a number, or one a parameter group.
+        lr_max: the first cycle's peak, at least `lr_min`; the same.
+        n_cycles: how many cycles, at least 1.
+        mode: `"triangular"`; `"triangular2"`, where each cycle has half the height of the one before; or
+            `"exp_range"`, where the height falls exponentially.
+        gamma: for `"exp_range"`, what is left of the height at the end of training, above 0 and at most 1 (PyTorch's,
+            which is for one step, is `gamma ** (1 / steps)`).
+
+    Raises:
+        ValueError: when an argument is out of its range.
+
+    Example:
+        >>> from keras_sched import triangular
+        >>> triangular(0, 1, n_cycles=2, mode="triangular2")["lr"]([0, 0.25, 0.5, 0.75, 1]).tolist()
+        [0.0, 1.0, 0.0, 0.5, 0.0]
+
+    From Smith, "Cyclical Learning Rates for Training Neural Networks" (2017).
+    """
+    low, top = _rates("triangular", "lr_min", lr_min, zero=True), _rates("triangular", "lr_max", lr_max)
+    _check_groups("triangular", lr_min=low, lr_max=top)
+    check_whole("triangular", "n_cycles", n_cycles, "how many cycles there are")
+    check_choice("triangular", "mode", mode, MODES)
+    check_fraction("triangular", "gamma", gamma, "what is left of the height at the end of training")
+    check_positive("triangular", "gamma", gamma, "what is left of the height at the end of training", "0.1")
+    if (low > top).any():
+        received = f"lr_min={lr_min!r}, lr_max={lr_max!r}"
+        raise wrong_value("triangular", received, "`lr_min` is at most `lr_max`", "Pass the lower rate first.")
+    return {"lr": Triangles(low, top, n_cycles, mode, gamma)}
+
+
+def _warmup(where: str, lr_max: Any, warmup: Any) -> np.ndarray:
+    check_fraction(where, "warmup", warmup, _RISE)
+    return _rates(where, "lr_max", lr_max)
+
+
+def _final(where: str, lr_final: Any, top: np.ndarray, *, zero: bool = True) -> np.ndarray:
+    last = _rates(where, "lr_final", lr_final, zero=zero)
+    _check_groups(where, lr_max=top, lr_final=last)
+    return last
+
+
+def _rates(where: str, name: str, rates: Any, *, zero: bool = False) -> np.ndarray:
+    """`rates` as float64, a single one or one a group; raise unless they are positive, or 0 where `zero` allows it."""
+    if isinstance(rates, slice):
+        expected = "a recipe does not know how many parameter groups there are"
+        cure = f"Pass one number a group, for example `{name}=[1e-4, 1e-3]`, or the slice to a callback or fit helper."
+        raise wrong_type(where, f"{name}={rates!r}", expected, cure)
+    checked = np.asarray(checked_ends(where, name, rates))
+    if (checked < 0).any() or (not zero and (checked == 0).any()):
+        least = "at least 0" if zero else "above 0"
+        expected = f"it is a learning rate, a number {least}, or one a parameter group"
+        raise wrong_value(where, f"{name}={rates!r}", expected, f"Pass for example `{name}=1e-3`.")
+    return checked
+
+
+def _check_groups(where: str, **rates: np.ndarray) -> None:
+    common_groups(where, **{name: tuple(each.tolist()) if each.ndim else each for name, each in rates.items()})
+
+
+def _moms(where: str, moms: Any) -> list[float]:
+    if isinstance(moms, Sequence | np.ndarray) and len(moms) == 3 and all(_is_momentum(each) for each in moms):
+        return [float(each) for each in moms]
+    expected = "they are the momentum at the start, at the highest rate and at the end, each at least 0 and below 1"
+    cure = "Pass for example `moms=(0.95, 0.85, 0.95)`, or `moms=None` to leave momentum alone."
+    raise wrong_value(where, f"moms={moms!r}", expected, cure)
+
+
+def _is_momentum(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 <= float(value) < 1

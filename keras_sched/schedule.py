@@ -1,0 +1,82 @@
+"""An annealer as a Keras `LearningRateSchedule`."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_sched.annealers import Annealer
+from keras_sched.errors import check_whole, wrong_type, wrong_value
+
+
+@keras.saving.register_keras_serializable(package="keras_sched")
+@dataclass(frozen=True)
+class AnnealedSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """An annealer as the learning rate that an optimizer is compiled with, in `fit` and in custom loops.
+
+    A frozen value, registered with Keras: models that hold it save and load. Momentum and other hyper-parameters are
+    beyond a `LearningRateSchedule`; `ParamScheduler` schedules them.
+
+    Args:
+        annealer: the rate at each position of training, one for all parameter groups. One made by `@annealer` must be
+            written with `keras.ops`, as the step is compiled.
+        steps: how many steps training takes, a whole number. Step i has the annealer's value at i/steps, and every
+            step from `steps` on the value at 1.
+
+    Raises:
+        TypeError: when `annealer` is no annealer.
+        ValueError: when `annealer` has parameter groups, or `steps` is no whole number above 0.
+
+    Example:
+        >>> import keras
+        >>> from keras_sched import AnnealedSchedule, SchedCos
+        >>> rate = AnnealedSchedule(SchedCos(0.1, 0), steps=1000)
+        >>> optimizer = keras.optimizers.Adam(rate)
+        >>> [round(rate(step), 9) for step in (0, 500, 1000, 2000)]
+        [0.1, 0.05, 0.0, 0.0]
+    """
+
+    annealer: Annealer
+    steps: int
+
+    def __post_init__(self) -> None:
+        _check_annealer(self.annealer)
+        steps = check_whole("AnnealedSchedule", "steps", self.steps, "how many steps training takes")
+        object.__setattr__(self, "steps", steps)
+
+    def __call__(self, step: Any) -> Any:
+        """The rate of a step: of a Python or NumPy number as a `float`, of a tensor as a tensor of Keras' `floatx`."""
+        if isinstance(step, numbers.Real):
+            return self.annealer(step / self.steps)
+        step = keras.ops.convert_to_tensor(step)
+        if "int" in keras.backend.standardize_dtype(step.dtype):
+            rate = self.annealer.on_step(keras.ops.clip(step, 0, self.steps), self.steps)
+        else:
+            rate = self.annealer(step / self.steps)
+        return keras.ops.cast(rate, keras.config.floatx())
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this schedule, as Keras' serialisation wants them."""
+        return {"annealer": keras.saving.serialize_keras_object(self.annealer), "steps": self.steps}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> AnnealedSchedule:
+        """The schedule that `get_config` describes."""
+        return cls(keras.saving.deserialize_keras_object(config["annealer"]), config["steps"])
+
+
+def _check_annealer(annealer: Any) -> None:
+    if isinstance(annealer, dict):
+        cure = "Pass its learning rate, for example `one_cycle(0.1)['lr']`; for the momentum too use `ParamScheduler`."
+        raise wrong_type("AnnealedSchedule", f"annealer={annealer!r}", "it is one annealer, and this a recipe", cure)
+    if not isinstance(annealer, Annealer):
+        shown = annealer.__name__ if isinstance(annealer, type) else repr(annealer)
+        cure = "Pass for example `SchedCos(0.1, 0)`; of a function make one with `@keras_sched.annealer`."
+        raise wrong_type("AnnealedSchedule", f"annealer={shown}", "it is an annealer", cure)
+    if annealer.groups is not None:
+        expected = f"Keras has one rate for all parameters, and this has {annealer.groups}, one a group"
+        cure = "Use `ParamScheduler(..., groups=...)`, or pass an annealer of single numbers."
+        raise wrong_value("AnnealedSchedule", f"annealer={annealer!r}", expected, cure)
