@@ -3,18 +3,25 @@
 So a link from one page to another works on the site and where the repository itself is read.
 """
 
+import shutil
+import tempfile
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["*.md", "LICENSE", "pictures/*", "tutorials/*.ipynb", "tutorials/*.md", "tutorials/pictures/*"]
 
+# Removed when the builder exits.
+_together = tempfile.TemporaryDirectory(prefix="keras-sched-site-")
 
-def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the repository's own pages and pictures to those of `docs/`."""
-    for pattern in PAGES:
-        for path in sorted(ROOT.glob(pattern)):
-            files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
-    return files
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Build from a folder that holds the repository's own pages and pictures beside those of `docs/`."""
+    folder = Path(_together.name)
+    shutil.copytree(config.docs_dir, folder, dirs_exist_ok=True)
+    for path in (path for pattern in PAGES for path in ROOT.glob(pattern)):
+        (folder / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, folder / path.relative_to(ROOT))
+    config.docs_dir = str(folder)
+    return config

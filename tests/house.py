@@ -8,8 +8,8 @@ from pathlib import Path
 
 BACKENDS = frozenset({"jax", "tensorflow", "torch"})
 ERRORS = "errors"
-# Public in spite of the underscore: namedtuple's own, and how a notebook asks for a picture.
-NOT_PRIVATE = frozenset({"_asdict", "_fields", "_make", "_replace", "_repr_html_", "_repr_png_"})
+# Public in spite of the underscore: namedtuple's own, and how a notebook asks for a picture (`_repr_png_`).
+NOT_PRIVATE = re.compile(r"_asdict|_fields|_make|_replace|_(repr|ipython)_\w+_")
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def outside_imports(source: Source, libraries: frozenset[str], *, eager_only: bo
 
 def is_private(name: str) -> bool:
     """`_name`, but not `_`, `__name__` or `_2`."""
-    return bool(re.fullmatch(r"_[A-Za-z]\w*", name)) and name not in NOT_PRIVATE
+    return bool(re.fullmatch(r"_[A-Za-z]\w*", name)) and not NOT_PRIVATE.fullmatch(name)
 
 
 def defined(sources: list[Source]) -> frozenset[str]:
@@ -206,22 +206,29 @@ def swallowed(source: Source) -> list[str]:
 
 def own_words(source: Source) -> list[str]:
     """Errors that are raised without a function of errors.py having worded them."""
-    worded = {
-        name.asname or name.name
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[-1] == ERRORS
-        for name in node.names
-    }
-    caught = {node.name for node in ast.walk(source.tree) if isinstance(node, ast.ExceptHandler) and node.name}
-    found = []
-    for node in ast.walk(source.tree):
-        if not isinstance(node, ast.Raise) or node.exc is None:
-            continue
-        made = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        name = ast.unparse(made)
-        if name.split(".")[0] not in worded | caught | {ERRORS, "SystemExit"}:
-            found.append(f"{source.path}:{node.lineno} raises {name} in words of its own")
-    return found
+    nodes = list(ast.walk(source.tree))
+    worded = {ERRORS, "SystemExit", *(node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name)}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[-1] == ERRORS:
+            worded |= {name.asname or name.name for name in node.names}
+    makers = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    while new := [maker.name for maker in makers if maker.name not in worded and _makes(maker, worded)]:
+        worded |= {*new}
+    return [
+        f"{source.path}:{node.lineno} raises {ast.unparse(node.exc)[:60]} in words of its own"
+        for node in nodes
+        if isinstance(node, ast.Raise) and node.exc and _head(node.exc) not in worded
+    ]
+
+
+def _makes(function: ast.FunctionDef, worded: set[str]) -> bool:
+    """Whether all that a function returns was worded by errors.py."""
+    returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    return bool(returned) and all(isinstance(value, ast.Call) and _head(value) in worded for value in returned)
+
+
+def _head(raised: ast.expr) -> str:
+    return ast.unparse(raised.func if isinstance(raised, ast.Call) else raised).split(".")[0]
 
 
 def backend_questions(source: Source) -> list[str]:

@@ -114,6 +114,7 @@ def test_a_private_name_of_another_library_is_found(line):
         "class C:\n    def _mine(self): ...\n    def f(self):\n        return self._mine(), C._mine, self.__name__",
         "def _mine(): ...\n_mine()",
         "result._replace(a=1)",
+        "vars(figure)['_ipython_display_'] = show",
         "def f(x):\n    'Ends _in_ a `_name`.'\n    return f'{x}_{x}', x.__name__",
     ],
 )
@@ -230,7 +231,14 @@ def test_every_error_is_worded_by_errors_py(source):
 
 
 @pytest.mark.parametrize(
-    "line", ["raise ValueError('no')", "raise TypeError", "raise make(x)", "def f():\n    raise LookupError"]
+    "line",
+    [
+        "raise ValueError('no')",
+        "raise TypeError",
+        "raise make(x)",
+        "def make(x):\n    return ValueError(x)\nraise make(1)",
+        "def f():\n    raise LookupError",
+    ],
 )
 def test_an_error_in_words_of_its_own_is_found(line):
     assert house.own_words(house.read(line))
@@ -247,6 +255,11 @@ except KeyError as error:
     raise error
 except ValueError:
     raise
+def _unknown(name):
+    return _wrong(name)
+def _wrong(name):
+    return wrong_value("f", name, "y", "z")
+raise _unknown("x")
 raise NoSuggestion("flat")
 raise SystemExit(2)
 """
