@@ -1,0 +1,19 @@
+"""`ParamScheduler`, and one callback for each recipe."""
+
+from keras_sched.callbacks.cycles import SGDR, Triangular
+from keras_sched.callbacks.one_cycle import DEFAULT_MOMS, FlatCos, OneCycle
+from keras_sched.callbacks.scheduler import ParamScheduler, Scheduler
+from keras_sched.callbacks.warmups import InverseSqrt, WarmupCosine, WarmupStableDecay
+
+__all__ = [
+    "DEFAULT_MOMS",
+    "SGDR",
+    "FlatCos",
+    "InverseSqrt",
+    "OneCycle",
+    "ParamScheduler",
+    "Scheduler",
+    "Triangular",
+    "WarmupCosine",
+    "WarmupStableDecay",
+]

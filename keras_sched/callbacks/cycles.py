@@ -1,0 +1,142 @@
+"""Cycles of the rate: warm restarts, and triangles."""
+
+from typing import Any
+
+import keras
+
+from keras_sched.callbacks.recipe import RecipeScheduler
+from keras_sched.errors import wrong_value
+from keras_sched.groups import Groups
+from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
+from keras_sched.recipes import sgdr, sgdr_epochs, triangular
+
+
+class SGDR(RecipeScheduler):
+    """Cosine cycles with warm restarts.
+
+    The fit's `epochs` must be the sum of the cycles: `cycle_len * (1 + cycle_mult + cycle_mult**2 + ...)`, rounded up.
+
+    Args:
+        n_cycles: how many cycles, at least 1.
+        cycle_len: the epochs of the first cycle, at least 1.
+        lr_max: the rate at which the first cycle begins, in any of the forms that `OneCycle` takes.
+        cycle_mult: each cycle's length against the one before, above 0.
+        cycle_decay: each cycle's peak against the one before, above 0.
+        warmup: the fraction of each cycle that rises linearly, from 0 to 1.
+        wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+
+    Raises:
+        ValueError: as for `OneCycle`, and when the fit's `epochs` are not the cycles' sum; the message names it.
+        RuntimeError: as for `OneCycle`.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import SGDR
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", loss="mse")
+        >>> restarts = SGDR(2, 1, lr_max=0.1)
+        >>> history = model.fit(np.ones((4, 3)), np.ones(4), batch_size=2, epochs=3, verbose=0, callbacks=[restarts])
+        >>> restarts.hps["lr"].round(3).tolist()
+        [0.1, 0.05, 0.1, 0.085, 0.05, 0.015]
+
+    Source: "SGDR", Loshchilov and Hutter 2016; the form is fastai's `fit_sgdr`.
+    """
+
+    build = staticmethod(sgdr)
+
+    def __init__(
+        self,
+        n_cycles: int,
+        cycle_len: int,
+        lr_max: LearningRate | None = None,
+        cycle_mult: float = 2,
+        *,
+        cycle_decay: float = 1.0,
+        warmup: float = 0.0,
+        wd: Any = None,
+        total_steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        groups: Groups | None = None,
+        momentum_correction: bool = False,
+        layer_decay: float | None = None,
+    ) -> None:
+        arguments = {"n_cycles": n_cycles, "cycle_mult": cycle_mult, "cycle_decay": cycle_decay, "warmup": warmup}
+        self.epochs = sgdr_epochs("SGDR", n_cycles, cycle_len, cycle_mult)
+        super().__init__(
+            lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )
+
+    def _check_epochs(self, epochs: int) -> None:
+        if epochs != self.epochs:
+            raise wrong_value(
+                "SGDR",
+                f"a fit of {epochs} epochs",
+                f"its {self.arguments['n_cycles']} cycles last {self.epochs} epochs together",
+                f"Pass `epochs={self.epochs}` to `fit`.",
+            )
+
+
+class Triangular(RecipeScheduler):
+    """Triangles between two learning rates.
+
+    Args:
+        lr_min: the rate at which each cycle begins and ends, in any of the forms that `OneCycle` takes.
+        lr_max: the first cycle's peak, in any of these forms.
+        n_cycles: how many cycles, at least 1.
+        mode: `"triangular"`, `"triangular2"` (each cycle half as high as the one before) or `"exp_range"`.
+        gamma: what is left of the height at the end of training, with `mode="exp_range"`, above 0 and at most 1.
+        wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+
+    Raises:
+        ValueError, RuntimeError: as for `OneCycle`.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import Triangular
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", loss="mse")
+        >>> triangles = Triangular(0.01, 0.1, n_cycles=1)
+        >>> history = model.fit(np.ones((8, 3)), np.ones(8), batch_size=2, verbose=0, callbacks=[triangles])
+        >>> triangles.hps["lr"].round(3).tolist()
+        [0.01, 0.055, 0.1, 0.055]
+
+    Source: "Cyclical Learning Rates for Training Neural Networks", Smith 2015.
+    """
+
+    build = staticmethod(triangular)
+
+    def __init__(
+        self,
+        lr_min: LearningRate,
+        lr_max: LearningRate | None = None,
+        *,
+        n_cycles: int,
+        mode: str = "triangular",
+        gamma: float = 0.1,
+        wd: Any = None,
+        total_steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        groups: Groups | None = None,
+        momentum_correction: bool = False,
+        layer_decay: float | None = None,
+    ) -> None:
+        self.lr_min = lr_min
+        arguments = {"n_cycles": n_cycles, "mode": mode, "gamma": gamma}
+        super().__init__(
+            lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )
+
+    def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
+        """`triangular` between both rates."""
+        groups = len(rate) if isinstance(rate, tuple) else groups_wanted(self.lr_min) or 1
+        low = learning_rates(self.lr_min, groups, where=self._where, argument="lr_min", layer_decay=self._decay(groups))
+        if optimizer is None and self.lr is None:
+            rate = low  # the peak is the compiled rate, which is not known yet
+        return triangular(low, rate, **self.arguments)
+
+    def groups_asked(self) -> int | None:
+        """What the shape of either rate asks for."""
+        return super().groups_asked() or groups_wanted(self.lr_min)
+
+    def _decay(self, groups: int) -> float | None:
+        return self.layer_decay if groups > 1 else None

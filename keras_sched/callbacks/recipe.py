@@ -1,0 +1,92 @@
+"""What every recipe's callback does: it makes the recipe when it sees the optimizer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from keras_sched.annealers import Annealer, SchedNo
+from keras_sched.callbacks.scheduler import Scheduler
+from keras_sched.errors import wrong_value
+from keras_sched.groups import Groups
+from keras_sched.hypers import LearningRate, groups_wanted, learning_rates, number_of
+from keras_sched.inject import compiled_rate
+
+
+class RecipeScheduler(Scheduler):
+    """A recipe as a callback: it makes the annealers when it sees the optimizer."""
+
+    build: Callable[..., dict[str, Any]]
+    """The recipe: a learning rate, or one a parameter group, and `arguments` -> {hyper-parameter: annealer}."""
+    rate_argument = "lr_max"
+
+    def __init__(
+        self,
+        lr: LearningRate | None,
+        arguments: dict[str, Any],
+        wd: Any,
+        total_steps: int | None,
+        steps_per_epoch: int | None,
+        groups: Groups | None,
+        momentum_correction: bool,
+        layer_decay: float | None,
+    ) -> None:
+        super().__init__(total_steps, steps_per_epoch, groups, momentum_correction)
+        self.lr = lr
+        self.arguments = arguments
+        self.wd = wd
+        self.layer_decay = layer_decay
+        self._check_arguments()
+
+    def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
+        """The recipe at one rate, or one a parameter group; `optimizer` is `None` while arguments are checked."""
+        return dict(self.build(rate, **self.arguments))
+
+    def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
+        """The recipe at the rates asked for, with the weight decay where one was given."""
+        scheds = self.recipe(self._rates(optimizer, groups), optimizer)
+        if self.wd is not None:
+            scheds["wd"] = _weight_decay(self.wd, self._where)
+        return scheds
+
+    def groups_asked(self) -> int | None:
+        """What the shape of the learning rate, or of the weight decay, asks for."""
+        if isinstance(self.wd, Annealer):
+            return groups_wanted(self.lr) or self.wd.groups
+        return groups_wanted(self.lr) or groups_wanted(self.wd)
+
+    def _rates(self, optimizer: keras.Optimizer, groups: int) -> Any:
+        rate = self.lr if self.lr is not None else compiled_rate(optimizer)
+        if rate is None:
+            raise wrong_value(
+                self._where,
+                f"{self.rate_argument}=None",
+                "it means the rate the model was compiled with, and that is a schedule",
+                f"Pass `{self.rate_argument}=`, or compile with a number.",
+            )
+        return learning_rates(
+            rate, groups, where=self._where, argument=self.rate_argument, layer_decay=self.layer_decay
+        )
+
+    def _check_arguments(self) -> None:
+        """Refuse at the door what no optimizer could make right."""
+        groups = groups_wanted(self.lr) or 1
+        rate = 1.0
+        if self.lr is not None:
+            rate = learning_rates(self.lr, groups, where=self._where, argument=self.rate_argument)
+        self.recipe(rate, None)
+        if self.wd is not None:
+            _weight_decay(self.wd, self._where)
+
+
+def _weight_decay(value: Any, where: str) -> Any:
+    """A constant weight decay, one a parameter group, or an annealer of it."""
+    if isinstance(value, Annealer) or callable(value):
+        return value
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        ends = [_weight_decay(one, where) for one in value]
+        return tuple(ends)
+    decay = number_of(value, where, "wd")
+    if decay < 0:
+        raise wrong_value(where, f"wd={value!r}", "a weight decay is at least 0", "Pass for example `wd=0.01`.")
+    return SchedNo(decay, decay)

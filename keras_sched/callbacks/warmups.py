@@ -1,0 +1,152 @@
+"""A linear rise at the beginning, and then one of three ways down."""
+
+from collections.abc import Callable
+from typing import Any
+
+from keras_sched.annealers import Annealer, SchedOneMinusSqrt
+from keras_sched.callbacks.recipe import RecipeScheduler
+from keras_sched.groups import Groups
+from keras_sched.hypers import LearningRate
+from keras_sched.recipes import inverse_sqrt, warmup_cosine, warmup_stable_decay
+
+
+class WarmupStableDecay(RecipeScheduler):
+    """A linear rise, a constant learning rate, and a decay at the end.
+
+    Args:
+        lr_max: the constant rate, in any of the forms that `OneCycle` takes.
+        warmup: the fraction of training spent rising, from 0 to 1.
+        decay: the fraction of training spent decaying, from 0 to `1 - warmup`.
+        lr_final: the rate at the end, at least 0.
+        shape: the class of the decay's annealer.
+        wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+
+    Raises:
+        ValueError, RuntimeError: as for `OneCycle`.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import SchedLin, WarmupStableDecay
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", loss="mse")
+        >>> stable = WarmupStableDecay(0.1, warmup=0.25, decay=0.5, shape=SchedLin)
+        >>> history = model.fit(np.ones((8, 3)), np.ones(8), batch_size=2, verbose=0, callbacks=[stable])
+        >>> stable.hps["lr"].round(3).tolist()
+        [0.0, 0.1, 0.1, 0.05]
+
+    Source: "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", Hägele et al. 2024.
+    """
+
+    build = staticmethod(warmup_stable_decay)
+
+    def __init__(
+        self,
+        lr_max: LearningRate | None = None,
+        *,
+        warmup: float = 0.05,
+        decay: float = 0.2,
+        lr_final: float = 0.0,
+        shape: Callable[[Any, Any], Annealer] = SchedOneMinusSqrt,
+        wd: Any = None,
+        total_steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        groups: Groups | None = None,
+        momentum_correction: bool = False,
+        layer_decay: float | None = None,
+    ) -> None:
+        arguments = {"warmup": warmup, "decay": decay, "lr_final": lr_final, "shape": shape}
+        super().__init__(
+            lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )
+
+
+class WarmupCosine(RecipeScheduler):
+    """A linear rise, then a cosine down.
+
+    Args:
+        lr_max: the highest rate, in any of the forms that `OneCycle` takes.
+        warmup: the fraction of training spent rising, from 0 to 1.
+        lr_final: the rate at the end, at least 0.
+        wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+
+    Raises:
+        ValueError, RuntimeError: as for `OneCycle`.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import WarmupCosine
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", loss="mse")
+        >>> cosine = WarmupCosine(0.1, warmup=0.5)
+        >>> history = model.fit(np.ones((8, 3)), np.ones(8), batch_size=2, verbose=0, callbacks=[cosine])
+        >>> cosine.hps["lr"].round(3).tolist()
+        [0.0, 0.05, 0.1, 0.05]
+
+    Source: "Bag of Tricks for Image Classification", He et al. 2018.
+    """
+
+    build = staticmethod(warmup_cosine)
+
+    def __init__(
+        self,
+        lr_max: LearningRate | None = None,
+        *,
+        warmup: float = 0.05,
+        lr_final: float = 0.0,
+        wd: Any = None,
+        total_steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        groups: Groups | None = None,
+        momentum_correction: bool = False,
+        layer_decay: float | None = None,
+    ) -> None:
+        arguments = {"warmup": warmup, "lr_final": lr_final}
+        super().__init__(
+            lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )
+
+
+class InverseSqrt(RecipeScheduler):
+    """A linear rise, then a fall with the inverse square root of the batch.
+
+    Args:
+        lr_max: the highest rate, in any of the forms that `OneCycle` takes.
+        warmup: the fraction of training spent rising, from 0 to 1.
+        lr_final: the rate at the end, above 0.
+        wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+
+    Raises:
+        ValueError, RuntimeError: as for `OneCycle`.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import InverseSqrt
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", loss="mse")
+        >>> falling = InverseSqrt(0.1, warmup=0.5, lr_final=0.05)
+        >>> history = model.fit(np.ones((8, 3)), np.ones(8), batch_size=2, verbose=0, callbacks=[falling])
+        >>> falling.hps["lr"].round(3).tolist()
+        [0.0, 0.05, 0.1, 0.063]
+
+    Source: "Attention Is All You Need", Vaswani et al. 2017.
+    """
+
+    build = staticmethod(inverse_sqrt)
+
+    def __init__(
+        self,
+        lr_max: LearningRate | None = None,
+        *,
+        warmup: float = 0.05,
+        lr_final: float,
+        wd: Any = None,
+        total_steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        groups: Groups | None = None,
+        momentum_correction: bool = False,
+        layer_decay: float | None = None,
+    ) -> None:
+        arguments = {"warmup": warmup, "lr_final": lr_final}
+        super().__init__(
+            lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )

@@ -1,0 +1,123 @@
+"""What a user schedules, {name: annealer}, as curves over the batches of one optimizer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_sched.annealers import Annealer, as_annealer
+from keras_sched.errors import wrong_type, wrong_value
+from keras_sched.hypers import attribute_of
+
+Curve = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""Row numbers of shape (N,) -> values of shape (N,), or (N, G) for G parameter groups."""
+
+Scheds = Mapping[str, Any]
+"""{hyper-parameter: an annealer, a function of the position, or a list of these, one a parameter group}."""
+
+
+def check_scheds(scheds: Any, where: str) -> dict[str, Any]:
+    """`scheds` with functions made annealers and lists made tuples.
+
+    Raises:
+        TypeError: when it is no dictionary of names, or a value is no annealer.
+        ValueError: when it is empty.
+    """
+    if not isinstance(scheds, Mapping) or not all(isinstance(name, str) for name in scheds):
+        raise wrong_type(
+            where,
+            f"scheds={scheds!r}",
+            "it is a dictionary from the name of a hyper-parameter to an annealer",
+            "Pass for example `{'lr': SchedCos(0.1, 0.0)}`.",
+        )
+    if not scheds:
+        raise wrong_value(where, "scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`.")
+    return {name: _annealers(where, name, sched) for name, sched in scheds.items()}
+
+
+def groups_of(scheds: Scheds, where: str) -> int | None:
+    """How many parameter groups the schedules themselves ask for, or `None` where they do not say."""
+    wanted = {name: _wanted(sched) for name, sched in scheds.items()}
+    counts = {name: count for name, count in wanted.items() if count is not None}
+    if len(set(counts.values())) > 1:
+        raise wrong_value(
+            where,
+            f"scheds with {counts} values",
+            "hyper-parameters which differ by parameter group must have the same number of groups",
+            "Give each one value, or one a group.",
+        )
+    return next(iter(counts.values()), None)
+
+
+def curves_of(
+    scheds: Scheds, optimizer: keras.Optimizer, total: int, groups: int, where: str
+) -> tuple[dict[str, Curve], dict[str, str]]:
+    """The curves by attribute of `optimizer`, and the name that each attribute was asked for by.
+
+    Raises:
+        ValueError: when `optimizer` has no such hyper-parameter, one is named twice, or one that the optimizer keeps
+            once for all variables is to differ by group.
+    """
+    curves: dict[str, Curve] = {}
+    names: dict[str, str] = {}
+    for name, sched in scheds.items():
+        attribute = attribute_of(name, optimizer, where)
+        if attribute in curves:
+            raise wrong_value(
+                where,
+                f"{names[attribute]!r} and {name!r}",
+                f"both are `{attribute}` of {type(optimizer).__name__}",
+                "Leave one of them out.",
+            )
+        _check_groups(name, attribute, sched, optimizer, groups, where)
+        curves[attribute], names[attribute] = _curve(sched, total), name
+    return curves, names
+
+
+def _annealers(where: str, name: str, sched: Any) -> Any:
+    if isinstance(sched, list | tuple):
+        if not sched:
+            raise wrong_value(where, f"{name}=[]", "it has no annealer", "Pass one annealer a parameter group.")
+        return tuple(as_annealer(where, name, one) for one in sched)
+    return as_annealer(where, name, sched)
+
+
+def _wanted(sched: Any) -> int | None:
+    return len(sched) if isinstance(sched, tuple) else sched.groups
+
+
+def _check_groups(
+    name: str, attribute: str, sched: Any, optimizer: keras.Optimizer, groups: int, where: str
+) -> None:
+    wanted = _wanted(sched)
+    if wanted is None or wanted == 1 == groups:
+        return
+    if wanted != groups:
+        raise wrong_value(
+            where,
+            f"{name} with {wanted} values",
+            f"there are {groups} parameter groups",
+            f"Give it one value, or one for each of the {groups}.",
+        )
+    shared = {"global_clipnorm": "one norm of all gradients together"}
+    if isinstance(optimizer, keras.optimizers.Nadam):
+        shared["beta_1"] = "one product of the momenta so far, for all variables"
+    if attribute in shared:
+        raise wrong_value(
+            where,
+            f"{name} with {wanted} values",
+            f"{type(optimizer).__name__} keeps {shared[attribute]}",
+            "Give it one value for all parameter groups.",
+        )
+
+
+def _curve(sched: Annealer | Sequence[Annealer], total: int) -> Curve:
+    if isinstance(sched, Annealer):
+        return lambda rows: np.asarray(sched(_positions(rows, total)))
+    return lambda rows: np.stack([np.asarray(one(_positions(rows, total))) for one in sched], axis=-1)
+
+
+def _positions(rows: NDArray[np.int64], total: int) -> NDArray[np.float64]:
+    return np.minimum(rows / total, 1.0)

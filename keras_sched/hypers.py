@@ -1,0 +1,211 @@
+"""Names of hyper-parameters to attributes of an optimizer, and learning rates to one a parameter group."""
+
+import math
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+
+from keras_sched.errors import wrong_type, wrong_value
+
+LearningRate = float | slice | Sequence[float]
+
+_SHORT_NAMES = {"lr": "learning_rate", "wd": "weight_decay", "eps": "epsilon"}
+# Read outside the update, or fix the shape of the compiled step, so that a value which changes from batch to batch
+# would be without effect or half of one.
+_STRUCTURAL = frozenset(
+    {"ema_overwrite_frequency", "gradient_accumulation_steps", "loss_scale_factor", "ns_steps", "warmup_steps"}
+)
+_CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")  # in the order in which Keras looks for them
+
+
+def innermost(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
+    """The optimizers that hold the hyper-parameters: inside a loss scale, and each one of a `MultiOptimizer`."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return innermost(optimizer.inner_optimizer)
+    multi = getattr(keras.optimizers, "MultiOptimizer", None)  # Keras has it since 3.15
+    if multi is not None and isinstance(optimizer, multi):
+        return list(optimizer.optimizers)
+    return [optimizer]
+
+
+def attribute_of(name: str, optimizer: keras.Optimizer, where: str = "ParamScheduler") -> str:
+    """The attribute of `optimizer` that the hyper-parameter `name` stands for.
+
+    Raises:
+        ValueError: when `optimizer` has no such hyper-parameter, or a change of it would have no effect; the message
+            lists the names that can be scheduled.
+    """
+    attribute = _long_name(name, optimizer)
+    if attribute is None or attribute not in known_attributes(optimizer):
+        raise _unknown(name, attribute, optimizer, where)
+    _check_effect(name, attribute, optimizer, where)
+    return attribute
+
+
+def momentum_attribute(optimizer: keras.Optimizer) -> str | None:
+    """`momentum` where the optimizer has a positive one, else `beta_1` where it has that, else `None`."""
+    if _is_number(getattr(optimizer, "momentum", None)) and optimizer.momentum > 0:
+        return "momentum"
+    return "beta_1" if _is_number(getattr(optimizer, "beta_1", None)) else None
+
+
+def known_attributes(optimizer: keras.Optimizer) -> list[str]:
+    """The attributes of `optimizer` that can be scheduled, in alphabetical order, the learning rate first."""
+    numeric = {
+        name
+        for name, value in vars(optimizer).items()
+        if not name.startswith("_") and name not in _STRUCTURAL and _is_number(value)
+    }
+    if not optimizer.use_ema:
+        numeric.discard("ema_momentum")
+    # Unset (`None`), these four do something as soon as they have a value.
+    return ["learning_rate", *sorted(numeric | {"weight_decay", *_CLIPPING})]
+
+
+def _long_name(name: Any, optimizer: keras.Optimizer) -> str | None:
+    if name == "mom":
+        return momentum_attribute(optimizer)
+    if name == "sqr_mom":
+        return next((known for known in ("rho", "beta_2") if _is_number(getattr(optimizer, known, None))), None)
+    return _SHORT_NAMES.get(name, name) if isinstance(name, str) else None
+
+
+def _unknown(name: Any, attribute: str | None, optimizer: keras.Optimizer, where: str) -> ValueError:
+    kind = type(optimizer).__name__
+    if attribute in _STRUCTURAL and hasattr(optimizer, str(attribute)):
+        expected = f"`{attribute}` of {kind} shapes the training step, it cannot change from batch to batch"
+    elif attribute == "ema_momentum":
+        expected = f"{kind} keeps no moving average of the weights"
+    elif name == "mom" and hasattr(optimizer, "momentum"):
+        return wrong_value(
+            where,
+            repr(name),
+            f"{kind} was made with momentum={optimizer.momentum}, so that it keeps no velocity to schedule",
+            f"Compile with a positive one, for example `{kind}(momentum=0.9)`.",
+        )
+    else:
+        expected = f"{kind} has no such hyper-parameter"
+    names = ", ".join(["lr", "mom", "sqr_mom", "wd", "eps", *known_attributes(optimizer)])
+    return wrong_value(where, repr(name), expected, f"Pass one of the names it knows: {names}.")
+
+
+def _check_effect(name: str, attribute: str, optimizer: keras.Optimizer, where: str) -> None:
+    """Refuse what Keras would not look at: a momentum of zero, or a second way of clipping."""
+    if attribute == "momentum" and not optimizer.momentum > 0:
+        raise _unknown("mom", None, optimizer, where)
+    if attribute in _CLIPPING:
+        other = next((c for c in _CLIPPING if c != attribute and getattr(optimizer, c) is not None), None)
+        if other is not None:
+            raise wrong_value(
+                where,
+                repr(name),
+                f"the optimizer clips by `{other}` already, and Keras clips in one way only",
+                f"Schedule `{other}`, or compile without it.",
+            )
+
+
+def learning_rates(
+    value: Any, groups: int, *, where: str, argument: str = "lr_max", layer_decay: float | None = None
+) -> float | tuple[float, ...]:
+    """Spread one learning rate over `groups` parameter groups.
+
+    Args:
+        value: a number (each group's), `slice(hi)` (the last group `hi`, the others `hi / 10`), `slice(lo, hi)`
+            (geometric from the first group to the last), or one number a group.
+        groups: how many groups there are, at least 1.
+        where: who asks, for the message of an error.
+        argument: the name of the argument, for the message of an error.
+        layer_decay: group g of G gets its rate times `layer_decay ** (G - 1 - g)`, above 0 and at most 1.
+
+    Returns:
+        A float where there is one group, else a tuple of `groups` floats.
+
+    Raises:
+        ValueError: when a rate is not a finite number above 0, or there are more or fewer rates than groups.
+    """
+    rates = _spread(value, groups, where, argument)
+    for rate in rates:
+        if not (_is_number(rate) and 0 < rate < math.inf):
+            raise wrong_value(
+                where, f"{argument}={value!r}", "a learning rate is a finite number above 0", f"Pass `{argument}=1e-3`."
+            )
+    if layer_decay is not None:
+        _check_layer_decay(layer_decay, groups, where)
+        rates = [rate * layer_decay ** (groups - 1 - group) for group, rate in enumerate(rates)]
+    return float(rates[0]) if groups == 1 else tuple(float(rate) for rate in rates)
+
+
+def groups_wanted(value: Any) -> int | None:
+    """How many groups a learning rate asks for by its own shape: 2 for a `slice`, G for G numbers, else `None`."""
+    if isinstance(value, slice):
+        return 2
+    return len(list(value)) if _is_sequence(value) else None
+
+
+def _spread(value: Any, groups: int, where: str, argument: str) -> list[Any]:
+    if isinstance(value, slice):
+        return _spread_slice(value, groups, where, argument)
+    if not _is_sequence(value):
+        return [value] * groups
+    rates = list(value)
+    if len(rates) != groups:
+        raise wrong_value(
+            where,
+            f"{argument}={value!r}",
+            f"it has {len(rates)} rates where there are {groups} parameter groups",
+            f"Pass {groups} of them, one number for all, or `slice(lo, hi)`; or `groups={len(rates)}`.",
+        )
+    return rates
+
+
+def _spread_slice(value: slice, groups: int, where: str, argument: str) -> list[Any]:
+    low, high, step = value.start, value.stop, value.step
+    if step is not None or not _is_number(high) or not (low is None or _is_number(low)) or high <= 0:
+        raise wrong_value(
+            where,
+            f"{argument}={value!r}",
+            "a slice of learning rates is `slice(hi)` or `slice(lo, hi)`, of numbers above 0",
+            f"Pass for example `{argument}=slice(1e-5, 1e-3)`.",
+        )
+    if low is None:
+        return [high / 10] * (groups - 1) + [high]
+    if low <= 0:
+        return [low] * groups  # refused by the caller's check, in the same words as any rate
+    if groups == 1:
+        return [high]
+    ratio = (high / low) ** (1 / (groups - 1))
+    return [low * ratio**group for group in range(groups - 1)] + [high]
+
+
+def _check_layer_decay(value: Any, groups: int, where: str) -> None:
+    if not (_is_number(value) and 0 < value <= 1):
+        raise wrong_value(
+            where,
+            f"layer_decay={value!r}",
+            "it is what a group's rate is multiplied by for each group that follows, above 0 and at most 1",
+            "Pass for example `layer_decay=0.75`.",
+        )
+    if groups == 1:
+        raise wrong_value(
+            where,
+            f"layer_decay={value!r}",
+            "there is one parameter group, so that nothing would decay",
+            "Pass `groups=` too, for example `groups=4`.",
+        )
+
+
+def number_of(value: Any, where: str, argument: str) -> float:
+    """`value` as a float; a `TypeError` in this library's words where it is no number."""
+    if _is_number(value):
+        return float(value)
+    raise wrong_type(where, f"{argument}={value!r}", "it is a number", f"Pass for example `{argument}=0.01`.")
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes) and not callable(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and not math.isnan(value)

@@ -1,0 +1,7 @@
+"""The seam: how scheduled values get into Keras' training step. Alone in knowing Keras' private names."""
+
+from keras_sched.inject.leaf import Plan, compiled_rate
+from keras_sched.inject.loop import ScheduledLoop, scheduled
+from keras_sched.inject.session import ScheduledFit
+
+__all__ = ["Plan", "ScheduledFit", "ScheduledLoop", "compiled_rate", "scheduled"]

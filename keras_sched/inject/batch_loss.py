@@ -1,0 +1,53 @@
+"""Each batch's own loss, which Keras itself only tells as a running mean."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from keras_sched.inject.apply import put, take_away
+
+BATCH_LOSS = "_batch_loss"
+
+
+class BatchLoss:
+    """Listens to what a step tells the model's loss metric, while the step runs or is being made."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+
+    @contextmanager
+    def listening(self, model: keras.Model) -> Iterator["BatchLoss"]:
+        metrics = _loss_metrics(model)
+        for metric in metrics:
+            put(metric, "update_state", self._listen(metric))
+        try:
+            yield self
+        finally:
+            for metric in metrics:
+                take_away(metric, "update_state")
+
+    def into(self, logs: Any) -> Any:
+        """`logs` with the batch's loss beside what the step returned, where it was heard."""
+        if self.value is None or not isinstance(logs, Mapping):
+            return logs
+        return {**logs, BATCH_LOSS: self.value}
+
+    def _listen(self, metric: Any) -> Any:
+        own = metric.update_state
+
+        def update_state(values: Any, *args: Any, **kwargs: Any) -> Any:
+            self.value = values
+            return own(values, *args, **kwargs)
+
+        return update_state
+
+
+def _loss_metrics(model: keras.Model) -> list[Any]:
+    """The metric in which Keras, or a custom `train_step`, keeps the mean loss: one named `loss`."""
+    named = [metric for metric in model.metrics if metric.name == "loss"]
+    tracker = getattr(model, "_loss_tracker", None)
+    if tracker is not None and all(metric is not tracker for metric in named):
+        named.append(tracker)
+    return [metric for metric in named if "update_state" not in vars(metric)]

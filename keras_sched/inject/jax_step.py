@@ -1,0 +1,95 @@
+"""The scheduled step on JAX: the windows are arguments of the compiled function."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+from keras_sched.inject.apply import Injection, Values
+from keras_sched.inject.batch_loss import BATCH_LOSS, BatchLoss
+from keras_sched.inject.rows import Layout
+from keras_sched.inject.steps import ScheduledStep
+
+
+class JaxStep(ScheduledStep):
+    """A jitted `step(state, data, windows, starts)`: `optimizer.variables`, donation and shardings stay Keras' own."""
+
+    def __init__(self, model: keras.Model, injections: Sequence[Injection], layouts: Sequence[Layout]) -> None:
+        self.windows: list[Any] = [np.zeros((layout.rows, layout.width), np.float32) for layout in layouts]
+        self.starts: list[Any] = [np.int32(0) for _ in layouts]
+        super().__init__(model, injections, layouts)
+
+    def make(self) -> Callable[..., Any]:
+        step = self._step
+        if self.model.jit_compile and not self.model.run_eagerly:
+            step = jax.jit(step, donate_argnums=0, out_shardings=self._shardings())
+
+        def one_batch(state: Any, data: Any) -> Any:
+            logs, state = step(state, data, self.windows, self.starts)
+            if isinstance(logs, dict):
+                self.batch_losses.append(logs.pop(BATCH_LOSS, None))
+            return logs, state
+
+        batches = self.model._make_function(one_batch)
+
+        def function(state: Any, iterator: Any) -> Any:
+            self.batch_losses = []
+            with self.installed():
+                return batches(state, iterator)
+
+        return function
+
+    def load(self, which: int, window: Any, start: int) -> None:
+        self.windows[which] = _on_devices(window)
+        self.restart(which, start)
+
+    def restart(self, which: int, start: int) -> None:
+        self.starts[which] = _on_devices(np.int32(start))
+
+    def _step(self, state: Any, data: Any, windows: Any, starts: Any) -> Any:
+        for injection, layout, window, start in zip(self.injections, self.layouts, windows, starts, strict=True):
+            injection.read = _reader(injection, layout, window, start)
+        heard = BatchLoss()
+        try:
+            with heard.listening(self.model):
+                logs, state = self.model.train_step(state, data)
+        finally:
+            for injection in self.injections:
+                injection.read = None  # it holds this trace's own values
+        return _with_loss(logs, heard), state
+
+    def _shardings(self) -> Any:
+        if keras.distribution.distribution() is None:
+            return None
+        return (None, self.model._get_state_sharding_spec())
+
+
+def read_row(optimizer: keras.Optimizer, layout: Layout, window: Any, start: Any) -> Values:
+    """The values of the step that `optimizer` is about to take."""
+    row = jax.lax.dynamic_index_in_dim(window, optimizer._iterations.value - start, keepdims=False)
+    return layout.values(row)
+
+
+def _reader(injection: Injection, layout: Layout, window: Any, start: Any) -> Callable[[], Values]:
+    return lambda: read_row(injection.optimizer, layout, window, start)
+
+
+def _with_loss(logs: Any, heard: BatchLoss) -> Any:
+    try:
+        if heard.value is not None:
+            heard.value = jax.numpy.asarray(heard.value) + 0
+    except jax.errors.UnexpectedTracerError:
+        # A custom `train_step` that updates the metric inside the function it differentiates: not ours to take out.
+        return logs
+    return heard.into(logs)
+
+
+def _on_devices(array: Any) -> Any:
+    """The array on the device, or the same on every device of Keras' distribution."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return jax.numpy.asarray(array)
+    layout = keras.distribution.TensorLayout([None] * np.ndim(array), distribution.device_mesh)
+    return keras.distribution.distribute_tensor(jax.numpy.asarray(array), layout)

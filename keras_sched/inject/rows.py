@@ -1,0 +1,100 @@
+"""What a step reads: for each optimizer its window, where the window starts, and the values of the coming row."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_sched.inject.apply import Values
+from keras_sched.inject.table import RATE, Table
+from keras_sched.inject.traced import Traced
+
+
+class Layout:
+    """The columns of a row, which a compiled step is made for.
+
+    Args:
+        table: the table whose columns they are.
+        optimizer: the optimizer whose hyper-parameters they are.
+    """
+
+    def __init__(self, table: Table, optimizer: keras.Optimizer) -> None:
+        self.attributes = table.attributes
+        self.groups = table.groups
+        self.rows = table.window_rows
+        self.width = table.width
+        self.optimizer = optimizer
+        # What was unset (`None`), or 0, is on as soon as it is scheduled.
+        self.nominal = {name: value or 1.0 for name, value in table.nominal.items()}
+        # Adafactor asks whether the rate is callable; the answer must stay what it was.
+        self.rate_is_callable = callable(vars(optimizer)["_learning_rate"])
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What two layouts must share for one compiled step to serve both."""
+        return (id(self.optimizer), self.attributes, self.groups, self.rows, self.rate_is_callable)
+
+    def values(self, row: Any) -> Values:
+        """The values of one row, a float32 tensor of shape (width,)."""
+        values: dict[str, list[Any]] = {}
+        for column, name in enumerate(self.attributes):
+            places = range(2 * column * self.groups, 2 * (column + 1) * self.groups, 2)
+            values[name] = [self._value(name, row[place], row[place + 1]) for place in places]
+        return values
+
+    def _value(self, name: str, value: Any, complement: Any) -> Any:
+        if name == RATE:
+            return (lambda: value) if self.rate_is_callable else value
+        return Traced(value, complement, self.nominal[name])
+
+
+class HostRows:
+    """Rows as Python floats, counted on the host: for PyTorch, and for loops that are not compiled.
+
+    Args:
+        table: where the rows come from.
+        callable_rate: whether the rate is to be given as a function, as it was to the optimizer.
+    """
+
+    def __init__(self, table: Table, *, callable_rate: bool = False) -> None:
+        self.table = table
+        self.position = 0
+        self._callable_rate = callable_rate
+        self._first = 0
+        self._rows: list[dict[str, list[float]]] = []
+
+    def anchor(self, row: int) -> None:
+        """The coming step takes row `row`; what was computed before is computed again."""
+        self.position = row
+        self._rows = []
+
+    def take(self) -> Values:
+        """The values of the coming step."""
+        values = self.peek()
+        self.position += 1
+        return values
+
+    def peek(self) -> Values:
+        place = self.position - self._first
+        if not 0 <= place < len(self._rows):
+            self._first, place = self.position, 0
+            self._rows = self._compute(1024)
+        return self._rows[place]
+
+    def _compute(self, count: int) -> list[dict[str, Any]]:
+        scheduled = [name for name in self.table.attributes if self.table.scheduled(name)]
+        rows = range(self._first, self._first + count)
+        columns = {name: self._as_floats(name, self.table.values(name, rows)) for name in scheduled}
+        return [{name: columns[name][i] for name in scheduled} for i in range(count)]
+
+    def _as_floats(self, name: str, values: NDArray[np.float64]) -> list[list[Any]]:
+        if name == RATE:
+            if self._callable_rate:
+                return [[lambda value=value: value for value in row] for row in values.tolist()]
+        elif (self.table.nominal[name] or 1.0) > 0:
+            # Keras skips momentum, and clipping, where they are 0 (`if self.momentum != 0`); a compiled step does not.
+            # The smallest float is not 0, and is 0 as soon as it meets a float32.
+            values = np.where(values == 0, 5e-324, values)
+        return values.tolist()
+

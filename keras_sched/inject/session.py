@@ -1,0 +1,297 @@
+"""One scheduled fit of one model: what is swapped when it begins, and put back when it ends, however it ends."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_sched.hypers import innermost
+from keras_sched.inject.apply import Injection, put, take_away
+from keras_sched.inject.leaf import Leaf, Plan
+from keras_sched.inject.names import check_keras
+from keras_sched.inject.rows import HostRows, Layout
+from keras_sched.inject.shown import ShownRate, inside_fit
+from keras_sched.inject.steps import ScheduledStep, own_batches
+from keras_sched.inject.table import RATE
+
+_SESSION = "_keras_sched_session"
+_KEPT = "_keras_sched_steps"
+_MOST_KEPT = 4
+
+
+class ScheduledFit:
+    """The schedules of every callback of one `fit`, and what is swapped in the model while it runs.
+
+    Args:
+        model: the compiled model.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        check_keras()
+        self.model = model
+        self.backend = keras.backend.backend()
+        self.leaves = [Leaf(optimizer) for optimizer in innermost(model.optimizer)]
+        self.alive = True
+        self.wants_losses = False
+        self.step: ScheduledStep | None = None
+        self._shown: dict[int, ShownRate] = {}
+        self._plain: Any = None
+        self._function: Any = None
+        self._in_epoch = False
+        self._ran = 0  # batches since the last anchor
+        self._limit = 0  # how many there may be before the window ends
+
+    @classmethod
+    def of(cls, model: keras.Model) -> "ScheduledFit":
+        """The running fit's, made by the first callback that asks."""
+        session = vars(model).get(_SESSION)
+        if session is None or not session.alive:
+            session = cls(model)
+            put(model, _SESSION, session)
+            put(model, "make_train_function", session._make_train_function)
+        return session
+
+    def add(self, plans: Sequence[Plan], where: str) -> None:
+        """Take one plan for each innermost optimizer, in the order of `leaves`."""
+        try:
+            for leaf, plan in zip(self.leaves, plans, strict=True):
+                if plan.curves:
+                    leaf.add(plan, where)
+                    leaf.build(self.backend)
+                    leaf.table.check_correction(where)
+                    self._show(leaf)
+        except BaseException:
+            self.end()
+            raise
+
+    @property
+    def running(self) -> bool:
+        """Whether the fit's first epoch has begun."""
+        return self.step is not None
+
+    # While the fit runs
+
+    def begin_epoch(self, row: int | None) -> None:
+        """Anchor the tables: the coming batch takes row `row`, or the one after the last where that is not known."""
+        if self._in_epoch:
+            return
+        if self.step is None:
+            self._install()
+        for which, leaf in enumerate(self._scheduled()):
+            self._anchor(which, leaf, leaf.first_row if row is None else row)
+        self._in_epoch, self._ran = True, 0
+
+    def end_epoch(self) -> None:
+        """Close the account of the rows that this epoch used."""
+        if not self._in_epoch:
+            return
+        for leaf in self._scheduled():
+            leaf.account(self._rows_run(leaf))
+        self._in_epoch, self._ran = False, 0
+
+    def end(self) -> None:
+        """Put everything back. Called when the fit ends, when its step dies, and before the next one begins."""
+        if not self.alive:
+            return
+        self.end_epoch()
+        self.alive = False
+        for shown in self._shown.values():
+            shown.remove()
+        if self.step is not None:
+            for injection in self.step.injections:
+                injection.remove()
+            if self.model.train_function is self._function:
+                self.model.train_function = self._plain
+        for name in ("make_train_function", _SESSION):
+            take_away(self.model, name)
+
+    # What was used
+
+    def used(self, leaf: Leaf, attribute: str) -> NDArray[np.float64]:
+        """The values of `attribute` in the batches run so far: (N, groups)."""
+        spans = [*leaf.used, (leaf.first_row, self._rows_run(leaf))]
+        rows = np.concatenate([np.arange(0), *(np.arange(first, first + count) for first, count in spans)])
+        return leaf.table.values(attribute, rows)
+
+    def last_value(self, leaf: Leaf, attribute: str) -> NDArray[np.float64]:
+        """The value of the last batch run, (groups,), or before any of the first one to come."""
+        run = self._rows_run(leaf)
+        row = leaf.first_row + run - 1 if run or leaf.used else leaf.first_row
+        return leaf.table.values(attribute, [row])[0]
+
+    # Inside
+
+    def _scheduled(self) -> list[Leaf]:
+        return [leaf for leaf in self.leaves if leaf.plans]
+
+    def _install(self) -> None:
+        leaves = self._scheduled()
+        layouts = [Layout(leaf.table, leaf.optimizer) for leaf in leaves]
+        self.step = self._kept_step(leaves, layouts)
+        self._plain = self.model.train_function
+        self._function = self._guarded(self.step.function)
+        self.model.train_function = self._function
+        for leaf, injection, layout in zip(leaves, self.step.injections, layouts, strict=True):
+            leaf.window_first = None
+            shown = self._shown.get(id(leaf))
+            if shown is not None:
+                shown.injection = injection
+                shown.peek = None if self.backend == "jax" else _rate_of_step(injection, layout)
+
+    def _show(self, leaf: Leaf) -> None:
+        """Let others read and write the scheduled rate, from before the first batch."""
+        if leaf.table.scheduled(RATE) and id(leaf) not in self._shown:
+            shown = ShownRate(self.model, leaf.optimizer, lambda: float(self.last_value(leaf, RATE)[-1]))
+            shown.install()
+            self._shown[id(leaf)] = shown
+
+    def _kept_step(self, leaves: list[Leaf], layouts: list[Layout]) -> ScheduledStep:
+        if self.backend == "torch":
+            return self._make_step(leaves, layouts)
+        key = self._key(leaves, layouts)
+        kept: list[tuple[Any, ScheduledStep]] = vars(self.model).get(_KEPT, [])
+        step = next((step for other, step in kept if other == key), None)
+        if step is None:
+            step = self._make_step(leaves, layouts)
+        kept = [(key, step), *((other, old) for other, old in kept if old is not step)]
+        put(self.model, _KEPT, kept[:_MOST_KEPT])
+        return step
+
+    def _key(self, leaves: list[Leaf], layouts: list[Layout]) -> tuple[Any, ...]:
+        model = self.model
+        variables = tuple(id(variable) for variable in model.trainable_variables)
+        groups = tuple(tuple(leaf.group(v) for v in model.trainable_variables) for leaf in leaves if leaf.groups > 1)
+        modes = (model.run_eagerly, model.jit_compile, own_batches(model), id(keras.distribution.distribution()))
+        # Every `compile` makes a new loss tracker, also where loss and optimizer are the same objects.
+        compiled = (id(model.optimizer), id(getattr(model, "_loss_tracker", None)))
+        return (tuple(layout.key for layout in layouts), compiled, modes, variables, groups)
+
+    def _make_step(self, leaves: list[Leaf], layouts: list[Layout]) -> ScheduledStep:
+        injections = [Injection(leaf.optimizer, leaf.groups, leaf.group) for leaf in leaves]
+        if self.backend == "jax":
+            from keras_sched.inject.jax_step import JaxStep
+
+            return JaxStep(self.model, injections, layouts)
+        if self.backend == "tensorflow":
+            from keras_sched.inject.tensorflow_step import TensorFlowStep
+
+            return TensorFlowStep(self.model, injections, layouts)
+        from keras_sched.inject.torch_step import TorchStep
+
+        rows = [
+            HostRows(leaf.table, callable_rate=layout.rate_is_callable)
+            for leaf, layout in zip(leaves, layouts, strict=True)
+        ]
+        step = TorchStep(self.model, injections, layouts, rows, self.model.train_function)
+        step.wants_losses = self.wants_losses
+        return step
+
+    def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The step's function, counted, with its window kept ahead, and everything put back when it dies."""
+        batches = own_batches(self.model)
+        end_of_data = _end_of_data(self.backend)
+        shown = list(self._shown.values())
+
+        def train_function(*arguments: Any) -> Any:
+            if self._ran + batches > self._limit:
+                self._refill(arguments)
+            for rate in shown:
+                rate.stepping = True
+            try:
+                result = function(*arguments)
+                self._ran += batches
+                return result
+            except end_of_data:
+                raise
+            except BaseException:
+                self.end()
+                raise
+            finally:
+                for rate in shown:
+                    rate.stepping = False
+
+        return train_function
+
+    def _anchor(self, which: int, leaf: Leaf, row: int) -> None:
+        leaf.first_iteration, leaf.first_row = leaf.iterations(), row
+        shown = self._shown.get(id(leaf))
+        factor = None if shown is None else shown.take_factor()
+        if factor is not None and factor != 1.0:
+            leaf.table.scale_rate(row, factor)
+            leaf.window_first = None
+        self._load(which, leaf)
+
+    def _load(self, which: int, leaf: Leaf) -> None:
+        """Give the step rows from `leaf.first_row` on, in a new window where they are not in the one it has."""
+        if self.step is None:
+            return
+        if self.backend == "torch":
+            self.step.restart(which, leaf.first_row)
+            self._limit = np.iinfo(np.int64).max
+            return
+        rows, batches = leaf.table.window_rows, own_batches(self.model)
+        first = leaf.window_first
+        if first is None or not first <= leaf.first_row <= first + rows - batches:
+            first = leaf.window_first = leaf.first_row
+            self.step.load(which, leaf.table.window(first), leaf.first_iteration)
+        else:
+            self.step.restart(which, leaf.first_iteration - (leaf.first_row - first))
+        left = rows - (leaf.first_row - first)
+        self._limit = left if which == 0 else min(self._limit, left)
+
+    def _refill(self, arguments: tuple[Any, ...]) -> None:
+        """In mid-epoch, once a window: go on with the rows that come."""
+        for which, leaf in enumerate(self._scheduled()):
+            leaf.account(self._iterations_in_flight(leaf, arguments) - leaf.first_iteration)
+            leaf.window_first = None
+            self._load(which, leaf)
+        self._ran = 0
+
+    def _iterations_in_flight(self, leaf: Leaf, arguments: tuple[Any, ...]) -> int:
+        if self.backend != "jax":
+            return leaf.iterations()
+        variables = self.model.optimizer.variables
+        place = next(i for i, variable in enumerate(variables) if variable is leaf.optimizer._iterations)
+        return int(arguments[0][2][place])
+
+    def _rows_run(self, leaf: Leaf) -> int:
+        """Rows used since the last anchor: what the optimizer counted, or where that is in flight what was called."""
+        if self.step is None or not self._in_epoch:
+            return 0
+        if self.backend == "torch":
+            rows = self.step.rows[self._scheduled().index(leaf)]  # type: ignore[attr-defined]
+            return rows.position - leaf.first_row
+        if self.backend == "jax" and leaf.optimizer._iterations._value is None:
+            return self._ran
+        return min(max(leaf.iterations() - leaf.first_iteration, 0), self._ran)
+
+    def _make_train_function(self, force: bool = False) -> Any:
+        """What `model.make_train_function` is while a schedule is on: a new fit finds the plain function again."""
+        if inside_fit(self.model, through="train_on_batch"):
+            return self.model.train_function  # a batch trained by a callback of the running fit takes the next row
+        self.end()
+        return self.model.make_train_function(force)
+
+
+def _rate_of_step(injection: Injection, layout: Layout) -> Callable[[], Any]:
+    """Reads the rate of the step that is being made, or run, outside `apply`."""
+
+    def rate() -> Any:
+        peek = injection.peek or injection.read
+        if peek is None:
+            raise RuntimeError("a step's rate was asked for outside a step")
+        value = peek()[RATE][-1]
+        return value() if layout.rate_is_callable else value
+
+    return rate
+
+
+def _end_of_data(backend: str) -> tuple[type[BaseException], ...]:
+    if backend != "tensorflow":
+        return (StopIteration,)
+    import tensorflow as tf
+
+    return (StopIteration, tf.errors.OutOfRangeError)
+

@@ -1,0 +1,54 @@
+"""What the scheduled step of every backend has in common, and the choice among them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import keras
+
+from keras_sched.inject.apply import Injection
+from keras_sched.inject.rows import Layout
+
+
+class ScheduledStep(ABC):
+    """A training step whose hyper-parameters come from a table.
+
+    Args:
+        model: the compiled model.
+        injections: one for each of its innermost optimizers.
+        layouts: one for each of its innermost optimizers.
+    """
+
+    def __init__(self, model: keras.Model, injections: Sequence[Injection], layouts: Sequence[Layout]) -> None:
+        self.model = model
+        self.injections = list(injections)
+        self.layouts = list(layouts)
+        self.function: Callable[..., Any] = self.make()
+        self.batch_losses: list[Any] = []
+        """The losses of the last call, one a batch that ran in it and told one."""
+
+    @abstractmethod
+    def make(self) -> Callable[..., Any]:
+        """The function that takes the place of `model.train_function`."""
+
+    @abstractmethod
+    def load(self, which: int, window: Any, start: int) -> None:
+        """Let optimizer `which` take row `_iterations - start` of `window`."""
+
+    @abstractmethod
+    def restart(self, which: int, start: int) -> None:
+        """Keep the window of optimizer `which`, and take row `_iterations - start` of it."""
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """The optimizers take scheduled values while the block runs."""
+        with ExitStack() as stack:
+            for injection in self.injections:
+                stack.enter_context(injection.installed())
+            yield
+
+
+def own_batches(model: keras.Model) -> int:
+    """How many batches one call of the train function runs, at most."""
+    return int(getattr(model, "steps_per_execution", 1) or 1)

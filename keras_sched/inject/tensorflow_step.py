@@ -1,0 +1,71 @@
+"""The scheduled step on TensorFlow: the windows are variables which the compiled function captures."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_sched.inject.apply import Injection, Values
+from keras_sched.inject.batch_loss import BATCH_LOSS, BatchLoss
+from keras_sched.inject.rows import Layout
+from keras_sched.inject.steps import ScheduledStep
+
+
+class TensorFlowStep(ScheduledStep):
+    """A `tf.function` made as Keras makes its own, around a `train_step` that reads its row."""
+
+    def __init__(self, model: keras.Model, injections: Sequence[Injection], layouts: Sequence[Layout]) -> None:
+        with model.distribute_strategy.scope():
+            self.windows = [_variable(np.zeros((layout.rows, layout.width), np.float32)) for layout in layouts]
+            self.starts = [_variable(np.int64(0)) for _ in layouts]
+        super().__init__(model, injections, layouts)
+
+    def make(self) -> Callable[..., Any]:
+        batches = self.model._make_function(self._step)
+        for injection, layout, window, start in zip(
+            self.injections, self.layouts, self.windows, self.starts, strict=True
+        ):
+            injection.read = _reader(injection, layout, window, start)
+
+        def function(iterator: Any) -> Any:
+            self.batch_losses = []
+            with self.installed():
+                logs = batches(iterator)
+            if isinstance(logs, dict):
+                self.batch_losses.append(logs.pop(BATCH_LOSS, None))
+            return logs
+
+        return function
+
+    def load(self, which: int, window: Any, start: int) -> None:
+        self.windows[which].assign(window)
+        self.restart(which, start)
+
+    def restart(self, which: int, start: int) -> None:
+        self.starts[which].assign(start)
+
+    def _step(self, data: Any) -> Any:
+        heard = BatchLoss()
+        with heard.listening(self.model):
+            logs = self.model.train_step(data)
+        replica = tf.distribute.get_replica_context()
+        if heard.value is not None and replica is not None and replica.num_replicas_in_sync > 1:
+            heard.value = replica.all_reduce(tf.distribute.ReduceOp.MEAN, heard.value)
+        return heard.into(logs)
+
+
+def read_row(optimizer: keras.Optimizer, layout: Layout, window: Any, start: Any) -> Values:
+    """The values of the step that `optimizer` is about to take."""
+    iterations = tf.cast(tf.convert_to_tensor(optimizer._iterations), tf.int64)
+    place = tf.clip_by_value(iterations - tf.cast(start, tf.int64), 0, layout.rows - 1)
+    return layout.values(tf.gather(window, place))
+
+
+def _reader(injection: Injection, layout: Layout, window: Any, start: Any) -> Callable[[], Values]:
+    return lambda: read_row(injection.optimizer, layout, window, start)
+
+
+def _variable(value: Any) -> tf.Variable:
+    return tf.Variable(value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)

@@ -1,0 +1,56 @@
+"""The scheduled step on PyTorch: the table stays on the host, and a step takes its row as Python floats."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import torch
+
+from keras_sched.inject.apply import Injection
+from keras_sched.inject.batch_loss import BatchLoss
+from keras_sched.inject.rows import HostRows, Layout
+from keras_sched.inject.steps import ScheduledStep
+
+
+class TorchStep(ScheduledStep):
+    """Keras' own train function, which finds the coming row in its optimizers. No tensor is made, none is read."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        injections: Sequence[Injection],
+        layouts: Sequence[Layout],
+        rows: Sequence[HostRows],
+        plain: Callable[..., Any],
+    ) -> None:
+        self.rows = list(rows)
+        self.plain = plain
+        self.wants_losses = False
+        super().__init__(model, injections, layouts)
+
+    def make(self) -> Callable[..., Any]:
+        for injection, rows in zip(self.injections, self.rows, strict=True):
+            injection.read, injection.peek = rows.take, rows.peek
+            if self.model.jit_compile:
+                # Dynamo would compile anew for each new float, and give up after a few.
+                injection.apply = torch.compiler.disable(injection.apply)  # type: ignore[method-assign]
+
+        def function(data: Any) -> Any:
+            with self.installed():
+                return self._with_losses(data) if self.wants_losses else self.plain(data)
+
+        return function
+
+    def load(self, which: int, window: Any, start: int) -> None:
+        """Rows are counted on the host: `start` is the coming row."""
+        self.restart(which, start)
+
+    def restart(self, which: int, start: int) -> None:
+        self.rows[which].anchor(start)
+
+    def _with_losses(self, data: Any) -> Any:
+        heard = BatchLoss()
+        with heard.listening(self.model):
+            logs = self.plain(data)
+        self.batch_losses = [None if heard.value is None else torch.as_tensor(heard.value).detach()]
+        return logs
