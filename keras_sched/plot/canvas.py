@@ -1,0 +1,73 @@
+"""What all pictures share: where a figure comes from, who closes it, and its colours."""
+
+import functools
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from keras_sched.errors import needing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; shapes and dashes say the same in a grey print.
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+
+FILE_BACKENDS = frozenset({"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"})
+LABEL = "keras_sched"
+
+
+def new_figure(where: str, size: tuple[float, float]) -> "Figure":
+    """Make a figure of pyplot's, for `where`; `size` in inches.
+
+    Nobody closes windows where there are none: where pictures only go to files, the figure made here before this one
+    is taken off pyplot's list (whoever holds it still has it), or twenty of them would bring a warning.
+    """
+    with needing(where, "matplotlib"):
+        import matplotlib as mpl
+        from matplotlib import pyplot as plt
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    if mpl.get_backend().lower() in FILE_BACKENDS:
+        for number, label in zip(plt.get_fignums(), plt.get_figlabels(), strict=True):
+            if label == LABEL:
+                plt.close(number)
+    figure = plt.figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
+    figure.set_label(LABEL)
+    return figure
+
+
+def seen_once(figure: "Figure") -> "Figure":
+    """Return the figure, for a caller to return: a notebook would show it twice, as the cell's value and as open."""
+    import matplotlib as mpl
+
+    if "inline" in mpl.get_backend().lower():
+        vars(figure)["_ipython_display_"] = functools.partial(_display_and_close, figure)
+    return figure
+
+
+def _display_and_close(figure: "Figure") -> None:
+    from IPython.display import display
+    from matplotlib import pyplot as plt
+
+    del vars(figure)["_ipython_display_"]
+    display(figure)
+    plt.close(figure)
+
+
+def png(where: str, draw: Callable[["Axes"], object], *, size: tuple[float, float] = (6.4, 4.0)) -> bytes:
+    """Return as PNG what `draw` puts on an Axes of a figure that pyplot never sees: for a `_repr_png_`."""
+    with needing(where, "matplotlib"):
+        from matplotlib.figure import Figure
+    figure = Figure(figsize=size, layout="constrained")
+    draw(figure.subplots())
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=100)
+    return picture.getvalue()
+
+
+def dress(ax: "Axes") -> None:
+    """Give an Axes a light grid, and take away the frame on the sides that bear no scale."""
+    ax.grid(alpha=0.25, linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)

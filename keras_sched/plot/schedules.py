@@ -1,0 +1,219 @@
+"""Pictures of schedules: the values that a recipe will give, and those that a training run was given."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from keras_sched.errors import check_whole, wrong_state, wrong_type, wrong_value
+from keras_sched.plot.canvas import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, dress, new_figure, seen_once
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLES = (
+    (BLUE, "-"),
+    (VERMILLION, "--"),
+    (GREEN, "-."),
+    (PURPLE, ":"),
+    (ORANGE, (0, (8, 3))),
+    (SKY, (0, (5, 1, 1, 1))),
+)
+MOST_POINTS = 5000  # of a line: more than a picture is wide
+MOST_PHASES = 40  # more boundaries than this would hide the curve
+
+
+class Ruler(NamedTuple):
+    """The horizontal axis: what it counts, and the epochs in one of that (`None` where unknown)."""
+
+    name: str
+    epochs: float | None
+
+
+class Track(NamedTuple):
+    """What one Axes shows: values, (N,) or (N, groups), at places on the ruler, and where its phases meet."""
+
+    at: np.ndarray
+    values: np.ndarray
+    phases: Sequence[float] = ()
+
+
+def plot_sched(
+    scheds: Mapping[str, Any],
+    *,
+    keys: Iterable[str] | str | None = None,
+    figsize: tuple[float, float] | None = None,
+    epochs: int | None = None,
+    steps_per_epoch: int | None = None,
+) -> "Figure":
+    """Plot schedules without a model: any recipe, or whatever `ParamScheduler` takes.
+
+    Args:
+        scheds: {hyper-parameter: annealer, or a list of annealers, one a parameter group}.
+        keys: the hyper-parameters to plot, of those in `scheds`; `None` is all.
+        figsize: width and height in inches; `None` fits the number of plots.
+        epochs: how many epochs the schedule lasts, at least 1: they are shown on a second axis.
+        steps_per_epoch: how many batches an epoch has, at least 1; with `epochs`, the values are those of each batch.
+
+    Returns:
+        A figure with one Axes a hyper-parameter and one line a group; thin upright lines part the phases.
+
+    Raises:
+        ValueError: when `scheds` is empty, a key is not in it, or `steps_per_epoch` is given without `epochs`.
+        TypeError: when a schedule cannot be called.
+        ImportError: when matplotlib is not installed.
+
+    Example:
+        >>> from keras_sched import one_cycle, plot_sched
+        >>> figure = plot_sched(one_cycle(lr_max=0.1), epochs=5)
+        >>> [ax.get_ylabel() for ax in figure.axes]
+        ['lr', 'mom']
+
+    After fastai's `Recorder.plot_sched`.
+    """
+    if not isinstance(scheds, Mapping) or not scheds:
+        received, expected = f"scheds={scheds!r}", "it is {hyper-parameter: annealer}, with at least one"
+        raise wrong_value("plot_sched", received, expected, "Pass for example `one_cycle(lr_max=0.1)`.")
+    names = _chosen(scheds, keys)
+    ruler, length = _ruler(epochs, steps_per_epoch)
+    tracks = {name: _track(name, scheds[name], length) for name in names}
+    return _draw(tracks, ruler, figsize)
+
+
+def plot_hps(
+    hps: Mapping[str, np.ndarray],
+    *,
+    keys: Iterable[str] | str | None = None,
+    figsize: tuple[float, float] | None = None,
+    steps_per_epoch: int | None = None,
+) -> "Figure":
+    """Plot recorded values, {hyper-parameter: (N,) or (N, groups), one a batch}, as `plot_sched` plots a recipe."""
+    names = _chosen(hps, keys)
+    if not all(len(hps[name]) for name in names):
+        raise wrong_state("plot_sched", "no batch run", "it draws the values used", "Call it after `model.fit`.")
+    drawn = {name: _thinned(len(hps[name])) for name in names}
+    tracks = {name: Track(at, np.asarray(hps[name])[at]) for name, at in drawn.items()}
+    return _draw(tracks, Ruler("batch", None if steps_per_epoch is None else 1 / steps_per_epoch), figsize)
+
+
+def _chosen(known: Mapping[str, Any], keys: Iterable[str] | str | None) -> list[str]:
+    chosen = list(known) if keys is None else [keys] if isinstance(keys, str) else list(keys)
+    listed = ", ".join(f"`{name}`" for name in known)
+    if not chosen:
+        raise wrong_value("plot_sched", f"keys={keys!r}", "that leaves nothing to plot", f"Pass some of {listed}.")
+    for name in chosen:
+        if name not in known:
+            raise wrong_value("plot_sched", f"keys={keys!r}", f"`{name}` is not scheduled", f"Pass some of {listed}.")
+    return chosen
+
+
+def _ruler(epochs: int | None, steps_per_epoch: int | None) -> tuple[Ruler, int | None]:
+    """The horizontal axis of a preview, and the number of batches where it is known."""
+    if epochs is not None:
+        check_whole("plot_sched", "epochs", epochs, "how many epochs the schedule lasts")
+    if steps_per_epoch is None:
+        return Ruler("position", epochs), None
+    check_whole("plot_sched", "steps_per_epoch", steps_per_epoch, "how many batches an epoch has")
+    if epochs is None:
+        received, expected = f"steps_per_epoch={steps_per_epoch}", "without `epochs` the length is still unknown"
+        raise wrong_value("plot_sched", received, expected, "Pass for example `epochs=5` as well.")
+    return Ruler("batch", 1 / steps_per_epoch), epochs * steps_per_epoch
+
+
+def _track(name: str, sched: Any, batches: int | None) -> Track:
+    phases = _boundaries(sched)
+    if batches is not None:
+        at = _thinned(batches)
+        return Track(at, _sample(name, sched, at / batches), [batches * each for each in phases])
+    both_sides = [side for each in phases for side in (each - 1e-9, each)]  # where values may jump
+    at = np.unique([*np.linspace(0, 1, 1001), *both_sides])
+    return Track(at, _sample(name, sched, at), phases)
+
+
+def _thinned(batches: int) -> np.ndarray:
+    return np.unique(np.linspace(0, batches - 1, min(batches, MOST_POINTS)).astype(np.int64))
+
+
+def _sample(name: str, sched: Any, positions: np.ndarray) -> np.ndarray:
+    """The values at the positions: (N,) or, with groups, (N, G)."""
+    if isinstance(sched, list | tuple):
+        return np.stack([_sample(name, each, positions) for each in sched], axis=-1)
+    if not callable(sched):
+        cure = f"Pass for example `{{{name!r}: SchedCos(0.1, 0)}}`."
+        raise wrong_type("plot_sched", f"{name}={sched!r}", "a schedule is an annealer, or a list of them", cure)
+    if hasattr(sched, "on_array"):  # an annealer takes all positions at once, any other function may not
+        return np.asarray(sched(positions), np.float64)
+    return np.array([sched(float(position)) for position in positions], np.float64)
+
+
+def _boundaries(sched: Any) -> list[float]:
+    """Where one phase of a combined annealer gives way to the next, also in phases that are combined themselves."""
+    if isinstance(sched, list | tuple):
+        return sorted({at for each in sched for at in _boundaries(each)})
+    found, start = set(), 0.0
+    for pct, phase in zip(getattr(sched, "pcts", ()), getattr(sched, "scheds", ()), strict=True):
+        found |= {start, *(start + float(pct) * at for at in _boundaries(phase))} if pct > 0 else set()
+        start += float(pct)
+    return sorted(at for at in found if 0 < at < 1 - 1e-9)
+
+
+def _draw(tracks: Mapping[str, Track], ruler: Ruler, figsize: tuple[float, float] | None) -> "Figure":
+    columns = min(len(tracks), 2)
+    rows = -(-len(tracks) // columns)
+    figure = new_figure("plot_sched", figsize or ((6.4, 3.6) if columns == 1 else (10.0, 3.4 * rows)))
+    for place, (name, track) in enumerate(tracks.items(), start=1):
+        ax = figure.add_subplot(rows, columns, place)
+        _draw_lines(ax, track)
+        _draw_scales(ax, name, track.values, ruler)
+        if len(track.phases) <= MOST_PHASES:  # in one collection, so that the lines of the Axes are the groups' alone
+            ax.vlines(track.phases, 0, 1, transform=ax.get_xaxis_transform(), colors="0.5", linewidth=0.8, alpha=0.6)
+    return seen_once(figure)
+
+
+def _draw_lines(ax: "Axes", track: Track) -> None:
+    at, values, _ = track
+    if values.ndim == 1:
+        ax.plot(at, values, color=BLUE, linewidth=2)
+        return
+    groups = values.shape[1]
+    for group, (colour, dash) in enumerate(_styles(groups)):
+        ax.plot(at, values[:, group], color=colour, linestyle=dash, linewidth=2, label=f"group {group}")
+    lines = ax.lines if groups <= len(STYLES) else [ax.lines[i] for i in np.linspace(0, groups - 1, 5).astype(int)]
+    ax.legend(handles=list(lines), frameon=False)
+
+
+def _styles(groups: int) -> Iterable[tuple[Any, Any]]:
+    if groups <= len(STYLES):
+        return STYLES[:groups]
+    import matplotlib as mpl
+
+    shades = mpl.colormaps["viridis"](np.linspace(0, 0.9, groups))  # the yellow end is too pale for paper
+    return zip(shades, itertools.repeat("-"), strict=False)
+
+
+def _draw_scales(ax: "Axes", name: str, values: np.ndarray, ruler: Ruler) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    dress(ax)
+    ax.set(xlabel=ruler.name, ylabel=name)
+    if _log_helps(values):
+        ax.set_yscale("log")
+    else:
+        ax.yaxis.set_major_formatter("{x:g}")
+    if ruler.epochs is not None:
+        there, back = partial(np.multiply, ruler.epochs), partial(np.multiply, 1 / ruler.epochs)
+        above = ax.secondary_xaxis("top", functions=(there, back))
+        above.set_xlabel("epoch")
+        above.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _log_helps(values: np.ndarray) -> bool:
+    """Whether a third of the values would lie on the floor of a linear axis, below a twentieth of the largest.
+
+    True of exponential curves and of groups whose rates lie far apart, and not of a one-cycle or a cosine, which the
+    field is used to see on a linear axis.
+    """
+    return bool((values > 0).all() and (values < values.max() / 20).mean() > 1 / 3)

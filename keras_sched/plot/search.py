@@ -1,0 +1,182 @@
+"""Pictures of a search for a learning rate."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_sched.errors import check_whole, wrong_value
+from keras_sched.plot.canvas import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, dress, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Point = tuple[float, float]
+
+MARKERS = (("o", VERMILLION), ("s", GREEN), ("^", PURPLE), ("D", ORANGE), ("v", SKY), ("h", "0.5"))
+MARK: dict[str, Any] = {"linestyle": "none", "markeredgecolor": "white", "markeredgewidth": 0.8, "zorder": 3}
+
+
+def plot_lr_find(
+    lrs: Any,
+    losses: Any,
+    *,
+    skip_start: int = 0,
+    skip_end: int = 5,
+    suggestions: Mapping[str, Point | None] | Iterable[Point | None] | None = None,
+    names: Iterable[str] | None = None,
+    ax: "Axes | None" = None,
+    band: tuple[Any, Any] | None = None,
+    diverged: Point | None = None,
+    **plot_arguments: Any,
+) -> "Axes":
+    """Plot the loss over the learning rate of a search, on a logarithmic axis, with the suggestions marked.
+
+    Args:
+        lrs: the rates tried; shape (N,).
+        losses: the loss at each; shape (N,).
+        skip_start: so many points at the start are shown pale, 0 or more.
+        skip_end: so many points at the end are shown pale, 0 or more.
+        suggestions: the points to mark, (rate, loss) points in a list or by name; a `None` among them is left out.
+        names: the names of the suggestions, one each, where they are a list.
+        ax: the Axes to draw on; `None` makes a new figure.
+        band: the lowest and the highest loss of several searches; two of shape (N,).
+        diverged: the point (rate, loss) at which the search diverged.
+        **plot_arguments: what else `Axes.plot` takes, for the curve (`color`, `label`, ...).
+
+    Returns:
+        The Axes. The curve is its first line; the skipped ends and the marks follow as further lines.
+
+    Raises:
+        ValueError: when `lrs` and `losses` (or `band`) differ in length, or `names` and `suggestions` do.
+        ImportError: when matplotlib is not installed.
+
+    Example:
+        >>> from keras_sched import plot_lr_find
+        >>> rates, losses = [1e-4, 1e-3, 1e-2, 1e-1], [2.3, 2.0, 1.1, 9.0]
+        >>> ax = plot_lr_find(rates, losses, skip_end=1, suggestions={"mine": (1e-3, 2.0)})
+        >>> ax.get_xscale(), ax.lines[0].get_ydata().tolist()
+        ('log', [2.3, 2.0, 1.1])
+
+    After fastai's `Recorder.plot_lr_find`.
+    """
+    rates, values = _curve(lrs, losses)
+    shown = _shown(len(rates), skip_start, skip_end)
+    marks = _named_points(suggestions, names)
+    low, high = (values if band is None else _curve(lrs, edge)[1] for edge in (band or (None, None)))
+    axes = new_figure("plot_lr_find", (6.4, 4.0)).subplots() if ax is None else ax
+    colour = _draw_curve(axes, rates, values, shown, plot_arguments)
+    if band is not None:
+        axes.fill_between(rates[shown], low[shown], high[shown], color=colour, alpha=0.2, linewidth=0)
+    axes.set(xscale="log", xlabel="Learning rate", ylabel="Loss")
+    if ax is None:
+        dress(axes)
+        _set_view(axes, low, high[shown])
+    _draw_marks(axes, marks, diverged)
+    return axes
+
+
+def _curve(lrs: Any, losses: Any) -> tuple[np.ndarray, np.ndarray]:
+    rates, values = np.asarray(lrs, np.float64), np.asarray(losses, np.float64)
+    if rates.ndim != 1 or rates.shape != values.shape:
+        received = f"lrs of shape {rates.shape}, losses of shape {values.shape}"
+        raise wrong_value(
+            "plot_lr_find", received, "a curve is two lists of one length", "Pass one loss for each rate."
+        )
+    return rates, values
+
+
+def _shown(points: int, skip_start: int, skip_end: int) -> slice:
+    for name, skipped, side in (("skip_start", skip_start, "start"), ("skip_end", skip_end, "end")):
+        check_whole("plot_lr_find", name, skipped, f"how many points at the {side} are shown pale", least=0)
+    start = min(skip_start, points)
+    return slice(start, max(start, points - skip_end))
+
+
+def _named_points(suggestions: Any, names: Iterable[str] | None) -> list[tuple[str, Point]]:
+    if isinstance(suggestions, Mapping):
+        points, names = list(suggestions.values()), list(suggestions if names is None else names)
+    else:
+        points = [] if suggestions is None else list(suggestions)
+        names = [f"suggestion {i + 1}" for i in range(len(points))] if names is None else list(names)
+    if len(names) != len(points):
+        received = f"{len(names)} names for {len(points)} suggestions"
+        raise wrong_value("plot_lr_find", received, "each has one", "Pass `names` as long, or {name: (rate, loss)}.")
+    return [(name, point) for name, point in zip(names, points, strict=True) if point is not None]
+
+
+def _draw_curve(ax: "Axes", rates: np.ndarray, values: np.ndarray, shown: slice, arguments: dict[str, Any]) -> Any:
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    style = {"color": BLUE, "linewidth": 2} | normalize_kwargs(arguments, Line2D)
+    (line,) = ax.plot(rates[shown], values[shown], **style)
+    ends = slice(0, shown.start + 1), slice(max(shown.stop - 1, 0), None)  # each joins the curve
+    for end, skipped in zip(ends, (shown.start, len(rates) - shown.stop), strict=True):
+        if skipped > 0:
+            ax.plot(rates[end], values[end], color=line.get_color(), linewidth=line.get_linewidth(), alpha=0.3)
+    return line.get_color()
+
+
+def _draw_marks(ax: "Axes", marks: list[tuple[str, Point]], diverged: Point | None) -> None:
+    sizes = itertools.chain((12.0, 10.5, 9.0, 7.5), itertools.repeat(6.5))  # of points in one place, all are seen
+    for (name, (x, y)), (marker, colour), size in zip(marks, itertools.cycle(MARKERS), sizes, strict=False):
+        ax.plot([x], [y], marker=marker, color=colour, label=name, markersize=size, **MARK)
+    if diverged is not None:
+        x, y = diverged
+        above = y > ax.get_ylim()[1]  # then it is marked on the upper edge
+        place = {"transform": ax.get_xaxis_transform(), "clip_on": False} if above else {}
+        ax.plot([x], [1 if above else y], marker="X", color="0.45", label="diverged", markersize=10, **MARK, **place)
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(frameon=False)
+
+
+def _set_view(ax: "Axes", low: np.ndarray, high: np.ndarray, *, outliers: float = 0.0) -> None:
+    """Show the descent: what rises far beyond its start, or lies among the outliers (a share), leaves the picture."""
+    if not len(high) or not np.isfinite([*low, *high]).all():
+        return
+    bottom, top = np.quantile(low, outliers), np.quantile(high, 1 - outliers)
+    start = np.quantile(high[: high.argmin() + 1], 1 - outliers)
+    # Noise may hold the lowest point, at the very start: then the level of most points says where the descent began.
+    top = min(top, max(start, 2 * np.median(high) - bottom))
+    margin = (0.06 + 4 * outliers) * (top - bottom)
+    if margin > 0:
+        ax.set_ylim(bottom - margin, top + margin)
+
+
+def plot_extrema(
+    where: str,
+    lrs: np.ndarray,
+    curves: Mapping[str, np.ndarray],
+    minima: Mapping[str, np.ndarray],
+    maxima: Mapping[str, np.ndarray] | None = None,
+) -> "Axes":
+    """Draw two curves, the loss first, over the rate, each on an axis of its own, with the extrema (indices) marked.
+
+    The three rightmost minima of each are numbered from the right. Returns the left Axes; the right one is its twin.
+    """
+    left = new_figure(where, (7.2, 4.4)).subplots()
+    keys = []
+    for ax, (name, values), colour in zip((left, left.twinx()), curves.items(), (BLUE, VERMILLION), strict=True):
+        ax.plot(lrs, values, color=colour, linewidth=1.8, linestyle="-" if ax is left else "--", label=name)
+        for kind, found, marker in (("minima", minima, "v"), ("maxima", maxima or {}, "^")):
+            if name in found:
+                at = found[name]
+                ax.plot(lrs[at], values[at], marker=marker, color=colour, label=f"its {kind}", markersize=8, **MARK)
+        _number_choices(ax, lrs, values, minima[name], colour)
+        _set_view(ax, values, values, outliers=0.03)
+        ax.set_ylabel(name, color=colour)
+        ax.spines["top"].set_visible(False)
+        keys.append(ax.get_legend_handles_labels()[0])
+    left.set(xscale="log", xlabel="Learning rate")
+    left.grid(axis="x", alpha=0.25)
+    rows = [key for column in zip(*keys, strict=True) for key in column]  # legends are filled column by column
+    left.figure.legend(handles=rows, loc="outside upper center", ncols=len(keys[0]), frameon=False)
+    return left
+
+
+def _number_choices(ax: "Axes", lrs: np.ndarray, values: np.ndarray, minima: np.ndarray, colour: str) -> None:
+    for rank, index in enumerate(minima[:-4:-1], start=1):
+        place = {"xytext": (0, -17), "textcoords": "offset points", "ha": "center", "color": colour}
+        ax.annotate(str(rank), (lrs[index], values[index]), annotation_clip=True, **place)
