@@ -159,23 +159,29 @@ def _is_self(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id in {"self", "cls"}
 
 
-def foreign_privates(source: Source, own: frozenset[str]) -> dict[str, int]:
+def vocabulary(folder: Path) -> frozenset[str]:
+    """Every private name that stands in the sources of a library."""
+    texts = (file.read_text(encoding="utf-8") for file in folder.rglob("*.py"))
+    return frozenset(name for text in texts for name in re.findall(r"\b_[A-Za-z]\w*", text))
+
+
+def foreign_privates(source: Source, own: frozenset[str], theirs: frozenset[str]) -> dict[str, int]:
     """Private names of other libraries that a file uses, and the first line of each.
 
-    What belongs to another object is foreign whoever made it (`other._name`: an underscore is for `self` alone, and
-    for a class of the same file), what `self` never was given is inherited, and a private name in a string is there
-    to be looked up. `keras.src` and modules that begin with an underscore are private as a whole.
+    A name that this package makes is `own`, but on anything except `self` and the file's own classes it may be the
+    other library's all the same, if that has one (`theirs`). What `self` never was given is inherited. A private name
+    in a string is there to be looked up; what the package hangs on others' objects begins with `_keras_sched`.
+    `keras.src`, and modules that begin with an underscore, are private as a whole.
     """
-    classes = {node.name for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)}
+    mine = {"self", "cls", "super()", *(each.name for each in ast.walk(source.tree) if isinstance(each, ast.ClassDef))}
     found: dict[str, int] = {}
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
-            mine = _is_self(node.value) or (isinstance(node.value, ast.Name) and node.value.id in classes)
-            if not mine or node.attr not in own:
+            if node.attr not in (own if ast.unparse(node.value) in mine else own - theirs):
                 found.setdefault(node.attr, node.lineno)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            for name in node.value.split("."):
-                if is_private(name) and name not in own and re.fullmatch(r"[\w.]+", node.value):
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"[A-Za-z_][\w.]*", str(node.value)):
+            for name in str(node.value).split("."):
+                if is_private(name) and name not in own and not name.startswith("_keras_sched"):
                     found.setdefault(name, node.lineno)
     for node, name, _ in imports(source):
         if name.startswith("keras.src.") or (name[0] != "." and any(map(is_private, name.split(".")))):
@@ -228,7 +234,9 @@ def _makes(function: ast.FunctionDef, worded: set[str]) -> bool:
 
 
 def _head(raised: ast.expr) -> str:
-    return ast.unparse(raised.func if isinstance(raised, ast.Call) else raised).split(".")[0]
+    """What is raised goes by its first name, or by the method's where it is one of `self`."""
+    name = ast.unparse(raised.func if isinstance(raised, ast.Call) else raised)
+    return re.sub(r"^(self|cls)\.", "", name).split(".")[0]
 
 
 def backend_questions(source: Source) -> list[str]:

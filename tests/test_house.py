@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import house
+import keras
 import pytest
 
 import keras_sched
@@ -13,9 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_sched"
 PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 FLOORS = {file.strip("`"): int(floor) for floor, file, _ in house.table(PAGE, "Floors")}
-PRIVATE_NAMES = [row[0].strip("`") for row in house.table(PAGE, "Keras' private names")]
+PRIVATE_NAMES = [row[0].strip("`") for row in house.table(PAGE, "Private names")]
 SOURCES = house.package(PACKAGE)
 OWN = house.defined(SOURCES)
+THEIRS = house.vocabulary(Path(keras.__file__).parent)
 MOST_LINES = 350
 
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.path.as_posix())
@@ -77,12 +79,12 @@ def test_a_file_holds_one_idea(source):
 
 @each_outside_the_seam
 def test_only_the_seam_knows_private_names_of_keras(source):
-    assert house.foreign_privates(source, OWN) == {}
+    assert house.foreign_privates(source, OWN, THEIRS) == {}
 
 
 def test_the_private_names_that_the_seam_uses_are_those_that_architecture_lists():
     seam = [source for source in SOURCES if source.idea == "inject"]
-    used = {name for source in seam for name in house.foreign_privates(source, house.defined(seam))}
+    used = {name for source in seam for name in house.foreign_privates(source, house.defined(seam), THEIRS)}
     assert sorted(used, key=str.lower) == PRIVATE_NAMES
 
 
@@ -94,6 +96,7 @@ def test_the_private_names_that_the_seam_uses_are_those_that_architecture_lists(
         "self.optimizer._iterations",
         "object.__setattr__(optimizer, '_learning_rate', 1.0)",
         "names = ('_learning_rate', 'momentum')",
+        "class C:\n    def f(self, optimizer):\n        self._learning_rate = optimizer._learning_rate",
         "operator.attrgetter('model._train_function')",
         "class C(Callback):\n    def f(self):\n        return self._model",
         "class C(Callback):\n    def f(self):\n        return super()._model",
@@ -103,7 +106,7 @@ def test_the_private_names_that_the_seam_uses_are_those_that_architecture_lists(
 )
 def test_a_private_name_of_another_library_is_found(line):
     source = house.read(line)
-    assert house.foreign_privates(source, house.defined([source]))
+    assert house.foreign_privates(source, house.defined([source]), THEIRS)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +116,8 @@ def test_a_private_name_of_another_library_is_found(line):
         "class C:\n    _mine: int = 1\n    def f(self):\n        return self._mine",
         "class C:\n    def _mine(self): ...\n    def f(self):\n        return self._mine(), C._mine, self.__name__",
         "def _mine(): ...\n_mine()",
+        "class C:\n    def __init__(self, other):\n        self._mine = other._mine",
+        "setattr(model, '_keras_sched_mine', 1)",
         "result._replace(a=1)",
         "vars(figure)['_ipython_display_'] = show",
         "def f(x):\n    'Ends _in_ a `_name`.'\n    return f'{x}_{x}', x.__name__",
@@ -120,7 +125,7 @@ def test_a_private_name_of_another_library_is_found(line):
 )
 def test_a_name_of_ones_own_is_not_taken_for_another_librarys(line):
     source = house.read(line)
-    assert house.foreign_privates(source, house.defined([source])) == {}
+    assert house.foreign_privates(source, house.defined([source]), THEIRS) == {}
 
 
 def test_no_class_hides_a_private_name_of_the_keras_class_it_extends():
@@ -260,6 +265,7 @@ def _unknown(name):
 def _wrong(name):
     return wrong_value("f", name, "y", "z")
 raise _unknown("x")
+raise self._unknown("x")
 raise NoSuggestion("flat")
 raise SystemExit(2)
 """
