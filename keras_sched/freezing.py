@@ -1,0 +1,209 @@
+"""Freezing: which groups of a model's layers train, and an optimizer that begins again when that changes."""
+
+import numbers
+import warnings
+from weakref import WeakKeyDictionary
+
+import keras
+
+from keras_sched.errors import wrong_state, wrong_value
+from keras_sched.groups import Groups, check_built, most_groups, resolve_groups
+from keras_sched.inject.optimizer_state import check_keepable, fits, refill, renew, rewind
+from keras_sched.inject.trained_set import (
+    batch_norms,
+    can_train,
+    check_not_scheduled,
+    forget_functions,
+    set_trained,
+    take_effect,
+)
+
+# What each model was last divided into, kept outside of it: a model is saved and copied as if there were no groups.
+_DIVIDED: WeakKeyDictionary[keras.Model, Groups] = WeakKeyDictionary()
+
+
+def freeze_to(
+    model: keras.Model, n: int, *, groups: Groups | None = None, train_bn: bool = True, keep_state: bool = False
+) -> None:
+    """Freeze the first `n` parameter groups of a model and let the others train, from the next `fit` on.
+
+    There is nothing to recompile. Where the variables that train change, the optimizer begins again, as fastai's does:
+    the same object with the same hyper-parameters, its state and its count of steps anew (Keras' Adam has one count
+    for all variables: one that joins at a high count would begin at a multiple of its rate).
+
+    Args:
+        model: a built model, compiled or not.
+        n: how many groups are frozen: 0 (none) to G of G (all); a negative one counts from the end, so that -1 leaves
+            the last group to train, as in `freeze`.
+        groups: a whole number (as in `layer_groups`), a list with a list of layers or of name patterns for each group,
+            or a function from a variable to its group. By default what this model was last frozen by, or else 2.
+        train_bn: whether BatchNormalization layers in frozen groups go on training, their statistics too, as fastai's
+            do. With `False` they are frozen and use their moving statistics, as Keras' transfer learning guide has it.
+        keep_state: whether the optimizer keeps its count, and the slots of the variables that train before and after.
+            Those of variables that are frozen are remembered until these train again.
+
+    Every variable of the groups from `n` on trains, also one that was frozen by hand before. Variables that are in no
+    group stay as they are: leave them out of the `groups` to keep them frozen.
+
+    Raises:
+        ValueError: when `n` is out of range, or `groups` do not fit the model. Nothing has changed then.
+        RuntimeError: when the model is not built, in the middle of a scheduled fit, or when `keep_state` cannot be had.
+
+    Example:
+        >>> import keras
+        >>> from keras_sched import freeze_to
+        >>> model = keras.Sequential([keras.Input((4,)), *(keras.layers.Dense(4, name=name) for name in "abc")])
+        >>> freeze_to(model, -1, groups=3)
+        >>> [layer.name for layer in model.layers if layer.trainable]
+        ['c']
+
+    After fastai's `Learner.freeze_to`.
+    """
+    _freeze(model, n, groups, train_bn=train_bn, keep_state=keep_state, where="freeze_to")
+
+
+def freeze(
+    model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True, keep_state: bool = False
+) -> None:
+    """Freeze all parameter groups but the last, usually the head; arguments and errors as in `freeze_to`.
+
+    Example:
+        >>> import keras
+        >>> from keras_sched import freeze, is_frozen
+        >>> backbone = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+        >>> model = keras.Sequential([backbone, keras.layers.Dense(2)])
+        >>> freeze(model)
+        >>> is_frozen(model), backbone.trainable
+        (True, False)
+
+    After fastai's `Learner.freeze`.
+    """
+    _freeze(model, -1, groups, train_bn=train_bn, keep_state=keep_state, where="freeze")
+
+
+def unfreeze(
+    model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True, keep_state: bool = False
+) -> None:
+    """Let every parameter group train; arguments and errors as in `freeze_to`.
+
+    Without `groups` that is everything in the model that can train, also what was frozen by hand (the kernels under
+    Keras' LoRA, for one). With `groups` it is what they hold, and everything else stays as it is.
+
+    Example:
+        >>> import keras
+        >>> from keras_sched import freeze, is_frozen, unfreeze
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), keras.layers.Dense(2)])
+        >>> freeze(model)
+        >>> unfreeze(model)
+        >>> is_frozen(model), len(model.trainable_variables)
+        (False, 4)
+
+    After fastai's `Learner.unfreeze`.
+    """
+    _freeze(model, 0, groups, train_bn=train_bn, keep_state=keep_state, where="unfreeze")
+
+
+def is_frozen(model: keras.Model, groups: Groups | None = None) -> bool:
+    """Whether the parameter group before the last trains nothing, BatchNormalization aside.
+
+    Args:
+        model: a built model.
+        groups: as in `freeze_to`. A model that cannot be divided into two groups is not frozen.
+
+    Raises:
+        ValueError: when `groups` do not fit the model.
+        RuntimeError: when the model is not built.
+
+    Example:
+        >>> import keras
+        >>> from keras_sched import is_frozen
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), keras.layers.Dense(2)])
+        >>> is_frozen(model)
+        False
+        >>> model.layers[0].trainable = False
+        >>> is_frozen(model)
+        True
+    """
+    check_built(model, "is_frozen")
+    if groups is None and model not in _DIVIDED and most_groups(model) < 2:
+        return False
+    divided = _divide(model, groups, "is_frozen")
+    if len(divided) < 2:
+        return False
+    training = {id(variable) for variable in model.trainable_variables}
+    norms = {id(weight) for norm in batch_norms(model) for weight in norm.weights}
+    return not any(id(variable) in training - norms for variable in divided[-2])
+
+
+def reset_optimizer(model: keras.Model) -> None:
+    """Let the optimizer of a compiled model begin again: its state and count of steps anew, its hyper-parameters kept.
+
+    Where the same variables train as before, nothing is compiled again.
+
+    Raises:
+        RuntimeError: when the model is not compiled, or in the middle of a scheduled fit.
+    """
+    check_compiled(model, "reset_optimizer")
+    check_not_scheduled(model, "reset_optimizer")
+    if not model.optimizer.built:
+        rewind(model)
+    elif not fits(model) or not refill(model):
+        renew(model, keep_state=False)
+        forget_functions(model)
+
+
+def check_compiled(model: keras.Model, where: str) -> None:
+    """Raise unless `model` is compiled, with an optimizer."""
+    if not model.compiled or model.optimizer is None:
+        raise wrong_state(
+            where,
+            f"the model `{model.name}` without an optimizer",
+            "it is the optimizer that begins again",
+            "Compile the model first, for example `model.compile('adam', loss='mse')`.",
+        )
+
+
+def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool, keep_state: bool, where: str) -> None:
+    check_built(model, where)
+    check_not_scheduled(model, where)
+    if keep_state:
+        check_keepable(model, where)
+    everything = where == "unfreeze" and groups is None
+    divided = [can_train(model)] if everything else _divide(model, groups, where)
+    start = _start(n, len(divided), where)
+    frozen = {id(variable) for group in divided[:start] for variable in group}
+    training = {id(variable) for group in divided[start:] for variable in group}
+    norms: dict[int, bool] = {}
+    for norm in batch_norms(model):
+        weights = {id(weight) for weight in norm.weights}
+        norms[id(norm)] = bool(everything or weights & training or _goes_on(norm, bool(weights & frozen), train_bn))
+        if norms[id(norm)] and weights & frozen:
+            training |= weights
+    changed = set_trained(model, training, norms)
+    if groups is not None:
+        _DIVIDED[model] = groups
+    take_effect(model, changed=changed, keep_state=keep_state)
+    if not model.trainable_variables:
+        warnings.warn(f"`{where}` has frozen the whole of `{model.name}`: a fit would train nothing.", stacklevel=3)
+
+
+def _goes_on(norm: keras.layers.BatchNormalization, frozen: bool, train_bn: bool) -> bool:
+    """Whether a BatchNorm outside the groups that train does train."""
+    return train_bn if frozen else norm.trainable
+
+
+def _start(n: int, count: int, where: str) -> int:
+    """`n`, which may count from the end, as the index of the first group that trains."""
+    if isinstance(n, numbers.Integral) and not isinstance(n, bool) and -count <= n <= count:
+        return int(n) % count if n < 0 else int(n)
+    raise wrong_value(
+        where,
+        f"n={n!r}",
+        f"it is how many groups are frozen, a whole number, and there are {count} groups",
+        f"Pass from {-count} to {count}, for example `n=-1` for all groups but the last, or other `groups=`.",
+    )
+
+
+def _divide(model: keras.Model, groups: Groups | None, where: str) -> list[list[keras.Variable]]:
+    chosen = _DIVIDED.get(model, 2) if groups is None else groups
+    return resolve_groups(model, chosen, where=where, variables=can_train(model))

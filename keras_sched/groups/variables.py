@@ -1,0 +1,234 @@
+"""A model's variables, divided into groups."""
+
+import numbers
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import keras
+
+from keras_sched.errors import check_whole, wrong_type, wrong_value
+from keras_sched.groups.layers import check_built, split_layers, unique
+
+Groups = int | Sequence[Any] | Callable[[keras.Variable], int]
+"""A number of groups, a list of lists of layers or of name patterns, or a function of a variable."""
+
+_SHOWN = 5
+
+
+def resolve_groups(
+    model: keras.Model, groups: Groups, *, where: str = "groups", variables: Sequence[keras.Variable] | None = None
+) -> list[list[keras.Variable]]:
+    """The variables of each group, those that train and those that are frozen, in the order of the model.
+
+    Every variable that trains is in exactly one group. A group whose variables are all frozen may be empty.
+
+    Args:
+        model: a built Keras model.
+        groups: a whole number (as in `layer_groups`); a list with, for each group, a list of layers or of regular
+            expressions that are searched for in `variable.path`; or a function from a variable to its group's index,
+            which is asked about `variables` alone.
+        where: who asks, for the message of an error.
+        variables: what there is to divide: all the model's weights (for a function those that train) by default.
+
+    Raises:
+        ValueError: when a variable is in no group or in two, or a layer or pattern is not the model's.
+        TypeError: when `groups` is none of the above.
+        RuntimeError: when the model is not built.
+    """
+    check_built(model, where)
+    trained = model.trainable_variables
+    if isinstance(groups, numbers.Integral):
+        count = check_whole(where, "groups", groups, "the number of parameter groups")
+        return _of_layers(split_layers(model, count, where, "groups"), model.weights)
+    if callable(groups) and not isinstance(groups, keras.Layer):
+        return _by_function(groups, variables or trained, where)
+    universe = unique([*(variables or []), *model.weights])
+    found = [_members(group, universe, model, where, number) for number, group in enumerate(_listed(groups, where))]
+    _check_once(found, variables or trained, trained, groups, where)
+    return found
+
+
+def group_indices(model: keras.Model, groups: Groups, *, where: str = "groups") -> list[int]:
+    """The group of each of `model.trainable_variables`, from 0; `groups` and errors as in `resolve_groups`."""
+    return index_variables(model.trainable_variables, resolve_groups(model, groups, where=where))
+
+
+def index_variables(variables: Iterable[keras.Variable], resolved: Sequence[Sequence[keras.Variable]]) -> list[int]:
+    """The group of each of `variables`, each of which is in one of the `resolved` groups."""
+    index = {id(variable): number for number, group in enumerate(resolved) for variable in group}
+    return [index[id(variable)] for variable in variables]
+
+
+def divide_variables(
+    variables: Sequence[keras.Variable], groups: Groups, *, where: str = "groups"
+) -> list[list[keras.Variable]]:
+    """`resolve_groups` for an optimizer's variables, where no model is known (a custom training loop).
+
+    Raises:
+        ValueError: as `resolve_groups`, and when `groups` is a whole number above 1, since layers have no order here.
+    """
+    if isinstance(groups, numbers.Integral):
+        if check_whole(where, "groups", groups, "the number of parameter groups") == 1:
+            return [list(variables)]
+        raise wrong_value(
+            where,
+            f"groups={groups}",
+            "without a model nobody knows the order of the layers",
+            "Pass lists of layers, for example `groups=layer_groups(model, 2)`, name patterns or a function.",
+        )
+    if callable(groups) and not isinstance(groups, keras.Layer):
+        return _by_function(groups, variables, where)
+    found = [_members(group, variables, None, where, number) for number, group in enumerate(_listed(groups, where))]
+    _check_once(found, variables, variables, groups, where)
+    return found
+
+
+def _of_layers(layers: list[list[keras.Layer]], universe: Sequence[keras.Variable]) -> list[list[keras.Variable]]:
+    """The variables of each group of layers; one that two groups share is the first one's."""
+    taken: dict[int, int] = {}
+    for number, group in enumerate(layers):
+        for weight in (weight for layer in group for weight in layer.weights):
+            taken.setdefault(id(weight), number)
+    return [[each for each in universe if taken.get(id(each)) == number] for number in range(len(layers))]
+
+
+def _by_function(
+    function: Callable[[keras.Variable], int], variables: Sequence[keras.Variable], where: str
+) -> list[list[keras.Variable]]:
+    indices = [function(variable) for variable in variables]
+    for variable, index in zip(variables, indices, strict=True):
+        if not isinstance(index, numbers.Integral) or isinstance(index, bool) or index < 0:
+            raise wrong_value(
+                where,
+                f"groups={_name(function)}",
+                f"for `{variable.path}` it returned {index!r}, which is no group's index: a whole number from 0",
+                "Return 0 for the first group, 1 for the next, and so on.",
+            )
+    return [
+        [variable for variable, index in zip(variables, indices, strict=True) if index == number]
+        for number in range(int(max(indices, default=-1)) + 1)
+    ]
+
+
+def _listed(groups: Any, where: str) -> list[list[Any]]:
+    """`groups` as a list of lists of layers and patterns."""
+    if not isinstance(groups, list | tuple) or not groups:
+        raise wrong_type(
+            where,
+            f"groups={_name(groups)}",
+            "groups are a whole number, a list with a list for each group, or a function of a variable",
+            "Pass for example `groups=2`, or `groups=[['^backbone/'], ['^head/']]`.",
+        )
+    listed = [[group] if isinstance(group, str | keras.Layer) else group for group in groups]
+    for number, group in enumerate(listed):
+        entries = list(group) if isinstance(group, list | tuple) else [group]
+        if not entries or not all(isinstance(entry, str | keras.Layer) for entry in entries):
+            raise wrong_type(
+                where,
+                f"groups={_name(groups)}",
+                f"group {number} is {_name(group)}, not a list of layers or of name patterns",
+                "Pass for example `groups=[['^backbone/'], ['^head/']]`.",
+            )
+    return [list(group) for group in listed]
+
+
+def _members(
+    group: list[Any], universe: Sequence[keras.Variable], model: keras.Model | None, where: str, number: int
+) -> list[keras.Variable]:
+    """The variables of `universe` that belong to one group."""
+    chosen: set[int] = set()
+    for entry in group:
+        if isinstance(entry, str):
+            chosen |= _matching(entry, universe, where, number)
+        else:
+            chosen |= _within(entry, universe, model, where, number)
+    return [variable for variable in universe if id(variable) in chosen]
+
+
+def _matching(pattern: str, universe: Sequence[keras.Variable], where: str, number: int) -> set[int]:
+    try:
+        found = {id(variable) for variable in universe if re.search(pattern, variable.path)}
+    except re.error as error:
+        raise wrong_value(
+            where,
+            f"groups=[..., {pattern!r}, ...]",
+            f"in group {number} that is no regular expression: {error}",
+            f"Pass for example `{re.escape(pattern)!r}`.",
+        ) from error
+    if found:
+        return found
+    raise wrong_value(
+        where,
+        f"groups=[..., {pattern!r}, ...]",
+        f"in group {number} that pattern matches no variable",
+        f"Pass one that does; the variables are called {_paths(universe)}.",
+    )
+
+
+def _within(
+    layer: keras.Layer, universe: Sequence[keras.Variable], model: keras.Model | None, where: str, number: int
+) -> set[int]:
+    known = {id(variable) for variable in universe}
+    inside = {id(weight) for weight in layer.weights} & known
+    if inside or (not layer.weights and _is_below(layer, model)):
+        return inside
+    raise wrong_value(
+        where,
+        f"groups=[..., {layer!r}, ...]",
+        f"the layer `{layer.name}` of group {number} is not in the model, or is not built",
+        "Pass layers of this model, for example `groups=layer_groups(model, 2)`.",
+    )
+
+
+def _is_below(layer: keras.Layer, model: keras.Model | None) -> bool:
+    """Whether a layer without weights is the model's; without a model, whether it could be."""
+    if model is None:
+        return layer.built
+    return any(each is layer or (isinstance(each, keras.Model) and _is_below(layer, each)) for each in model.layers)
+
+
+def _check_once(
+    found: list[list[keras.Variable]],
+    single: Iterable[keras.Variable],
+    needed: Iterable[keras.Variable],
+    groups: Any,
+    where: str,
+) -> None:
+    """Raise unless each of `needed` is in a group, and none of `single` is in two."""
+    homes: dict[int, list[int]] = {}
+    for number, group in enumerate(found):
+        for variable in group:
+            homes.setdefault(id(variable), []).append(number)
+    doubled = [variable for variable in single if len(homes.get(id(variable), [])) > 1]
+    if doubled:
+        first, second, *_ = homes[id(doubled[0])]
+        raise wrong_value(
+            where,
+            f"groups={_name(groups)}",
+            f"groups {first} and {second} both have {_paths(doubled)}, and a variable is in one group only",
+            f"Narrow one of them down, for example to the pattern `{_prefix(doubled[0])!r}`, or put both in one group.",
+        )
+    missing = [variable for variable in needed if id(variable) not in homes]
+    if missing:
+        raise wrong_value(
+            where,
+            f"groups={_name(groups)}",
+            f"no group has {_paths(missing)}, and every variable that trains is in one",
+            f"Add them to a group, for example as the pattern `{_prefix(missing[0])!r}`, or freeze them.",
+        )
+
+
+def _prefix(variable: keras.Variable) -> str:
+    return "^" + re.escape(variable.path.rpartition("/")[0] + "/")
+
+
+def _paths(variables: Sequence[keras.Variable]) -> str:
+    shown = ", ".join(f"`{variable.path}`" for variable in islice(variables, _SHOWN))
+    return shown + (f" and {len(variables) - _SHOWN} more" if len(variables) > _SHOWN else "")
+
+
+def _name(thing: Any) -> str:
+    name = getattr(thing, "__name__", None) or repr(thing)
+    return name if len(name) <= 80 else f"{name[:77]}..."
