@@ -15,7 +15,14 @@ _SHORT_NAMES = {"lr": "learning_rate", "wd": "weight_decay", "eps": "epsilon"}
 # Read outside the update, or fix the shape of the compiled step, so that a value which changes from batch to batch
 # would be without effect or half of one.
 _STRUCTURAL = frozenset(
-    {"ema_overwrite_frequency", "gradient_accumulation_steps", "loss_scale_factor", "ns_steps", "warmup_steps"}
+    {
+        "ema_overwrite_frequency",
+        "gradient_accumulation_steps",
+        "initial_accumulator_value",
+        "loss_scale_factor",
+        "ns_steps",
+        "warmup_steps",
+    }
 )
 _CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")  # in the order in which Keras looks for them
 
@@ -75,7 +82,7 @@ def _long_name(name: Any, optimizer: keras.Optimizer) -> str | None:
 def _unknown(name: Any, attribute: str | None, optimizer: keras.Optimizer, where: str) -> ValueError:
     kind = type(optimizer).__name__
     if attribute in _STRUCTURAL and hasattr(optimizer, str(attribute)):
-        expected = f"`{attribute}` of {kind} shapes the training step, it cannot change from batch to batch"
+        expected = f"`{attribute}` of {kind} is settled when the step is made, it cannot change from batch to batch"
     elif attribute == "ema_momentum":
         expected = f"{kind} keeps no moving average of the weights"
     elif name == "mom" and hasattr(optimizer, "momentum"):

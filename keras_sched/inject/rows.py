@@ -10,6 +10,9 @@ from keras_sched.inject.apply import Values
 from keras_sched.inject.table import RATE, Table
 from keras_sched.inject.traced import Traced
 
+# Ftrl hands it to `clip`, which on JAX takes nothing but tensors.
+_TENSORS = frozenset({"l1_regularization_strength"})
+
 
 class Layout:
     """The columns of a row, which a compiled step is made for.
@@ -46,7 +49,7 @@ class Layout:
     def _value(self, name: str, value: Any, complement: Any) -> Any:
         if name == RATE:
             return (lambda: value) if self.rate_is_callable else value
-        return Traced(value, complement, self.nominal[name])
+        return value if name in _TENSORS else Traced(value, complement, self.nominal[name])
 
 
 class HostRows:

@@ -1,0 +1,261 @@
+"""`model.fit` under a recipe, in one call, as fastai's learners have it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_sched.callbacks import DEFAULT_MOMS, SGDR, FlatCos, OneCycle, Scheduler
+from keras_sched.errors import check_whole, wrong_state, wrong_value
+from keras_sched.freezing import reset_optimizer
+from keras_sched.groups import Groups
+from keras_sched.hypers import LearningRate
+
+History = keras.callbacks.History
+
+
+def fit_one_cycle(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    epochs: int,
+    lr_max: LearningRate | None = None,
+    div: float = 25.0,
+    div_final: float = 1e5,
+    pct_start: float = 0.25,
+    wd: Any = None,
+    moms: Sequence[float] | None = DEFAULT_MOMS,
+    three_phase: bool = False,
+    callbacks: Any = None,
+    reset_opt: bool = False,
+    initial_epoch: int = 0,
+    groups: Groups | None = None,
+    momentum_correction: bool = False,
+    layer_decay: float | None = None,
+    **fit_arguments: Any,
+) -> History:
+    """Train a model with one cycle of the learning rate.
+
+    Args:
+        model: a compiled Keras model.
+        x, y: what `model.fit` takes.
+        epochs: the epoch to train to, at least 1; the cycle spans epochs 0 to `epochs`.
+        lr_max, div, div_final, pct_start, wd, moms, three_phase, groups, momentum_correction, layer_decay: as for
+            `OneCycle`.
+        callbacks: further Keras callbacks.
+        reset_opt: whether the optimizer's state starts afresh.
+        initial_epoch: the epoch to begin at, where a run is resumed: the cycle goes on where it was.
+        fit_arguments: every other argument of `model.fit`.
+
+    Returns:
+        The Keras History, with `.hps` ({name: values used, one a batch}) and `.plot_sched()`.
+
+    Raises:
+        ValueError, RuntimeError: as for `OneCycle`, before the first batch.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import fit_one_cycle
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", loss="mse")
+        >>> history = fit_one_cycle(model, np.ones((8, 3)), np.ones(8), epochs=2, lr_max=0.1, batch_size=4, verbose=0)
+        >>> history.hps["lr"].round(3).tolist()
+        [0.004, 0.1, 0.075, 0.025]
+
+    Source: fastai's `fit_one_cycle`.
+    """
+    schedule = OneCycle(
+        lr_max,
+        div=div,
+        div_final=div_final,
+        pct_start=pct_start,
+        moms=moms,
+        three_phase=three_phase,
+        wd=wd,
+        groups=groups,
+        momentum_correction=momentum_correction,
+        layer_decay=layer_decay,
+    )
+    return fit_with("fit_one_cycle", schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
+
+
+def fit_flat_cos(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    epochs: int,
+    lr: LearningRate | None = None,
+    div_final: float = 1e5,
+    pct_start: float = 0.75,
+    wd: Any = None,
+    callbacks: Any = None,
+    reset_opt: bool = False,
+    initial_epoch: int = 0,
+    groups: Groups | None = None,
+    momentum_correction: bool = False,
+    layer_decay: float | None = None,
+    **fit_arguments: Any,
+) -> History:
+    """Train a model at a constant learning rate that falls by a cosine at the end.
+
+    Args:
+        model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments: as for `fit_one_cycle`.
+        lr, div_final, pct_start, wd, groups, momentum_correction, layer_decay: as for `FlatCos`.
+
+    Returns:
+        The Keras History, with `.hps` and `.plot_sched()`.
+
+    Raises:
+        ValueError, RuntimeError: as for `FlatCos`, before the first batch.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import fit_flat_cos
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", loss="mse")
+        >>> history = fit_flat_cos(model, np.ones((8, 3)), np.ones(8), epochs=4, lr=0.1, batch_size=4, verbose=0)
+        >>> history.hps["lr"].round(3).tolist()
+        [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05]
+
+    Source: fastai's `fit_flat_cos`.
+    """
+    schedule = FlatCos(
+        lr,
+        div_final=div_final,
+        pct_start=pct_start,
+        wd=wd,
+        groups=groups,
+        momentum_correction=momentum_correction,
+        layer_decay=layer_decay,
+    )
+    return fit_with("fit_flat_cos", schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
+
+
+def fit_sgdr(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    n_cycles: int,
+    cycle_len: int,
+    lr_max: LearningRate | None = None,
+    cycle_mult: float = 2,
+    cycle_decay: float = 1.0,
+    warmup: float = 0.0,
+    wd: Any = None,
+    callbacks: Any = None,
+    reset_opt: bool = False,
+    initial_epoch: int = 0,
+    groups: Groups | None = None,
+    momentum_correction: bool = False,
+    layer_decay: float | None = None,
+    **fit_arguments: Any,
+) -> History:
+    """Train a model in cosine cycles with warm restarts.
+
+    The number of epochs is the sum of the cycles, rounded up where `cycle_mult` is a fraction.
+
+    Args:
+        model, x, y, callbacks, reset_opt, initial_epoch, fit_arguments: as for `fit_one_cycle`.
+        n_cycles, cycle_len, lr_max, cycle_mult, cycle_decay, warmup, wd, groups, momentum_correction, layer_decay: as
+            for `SGDR`.
+
+    Returns:
+        The Keras History, with `.hps` and `.plot_sched()`.
+
+    Raises:
+        ValueError, RuntimeError: as for `SGDR`, before the first batch.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import fit_sgdr
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", loss="mse")
+        >>> data = np.ones((8, 3)), np.ones(8)
+        >>> history = fit_sgdr(model, *data, n_cycles=2, cycle_len=1, lr_max=0.1, batch_size=4, verbose=0)
+        >>> history.hps["lr"].round(3).tolist()
+        [0.1, 0.05, 0.1, 0.085, 0.05, 0.015]
+
+    Source: fastai's `fit_sgdr`.
+    """
+    schedule = SGDR(
+        n_cycles,
+        cycle_len,
+        lr_max,
+        cycle_mult,
+        cycle_decay=cycle_decay,
+        warmup=warmup,
+        wd=wd,
+        groups=groups,
+        momentum_correction=momentum_correction,
+        layer_decay=layer_decay,
+    )
+    if "epochs" in fit_arguments:
+        raise wrong_value(
+            "fit_sgdr",
+            f"epochs={fit_arguments['epochs']!r}",
+            f"its cycles last {schedule.epochs} epochs",
+            "Leave it out, or change `n_cycles`, `cycle_len` and `cycle_mult`.",
+        )
+    return fit_with(
+        "fit_sgdr", schedule, model, x, y, schedule.epochs, callbacks, reset_opt, initial_epoch, fit_arguments
+    )
+
+
+def fit_with(
+    where: str,
+    schedule: Scheduler,
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    epochs: int,
+    callbacks: Any,
+    reset_opt: bool,
+    initial_epoch: int,
+    fit_arguments: dict[str, Any],
+) -> History:
+    """`model.fit` with one more callback, whose values the History then has."""
+    check_whole(where, "epochs", epochs, "the epoch to train to")
+    check_whole(where, "initial_epoch", initial_epoch, "the epoch to begin at", least=0)
+    check_compiled(where, model)
+    if reset_opt:
+        reset_optimizer(model)
+    history = model.fit(
+        x,
+        y,
+        epochs=epochs,
+        initial_epoch=initial_epoch,
+        # First, so that the callbacks which write logs find the values there.
+        callbacks=[schedule, *as_list(callbacks, where)],
+        **fit_arguments,
+    )
+    history.hps = schedule.hps
+    history.plot_sched = schedule.plot_sched
+    return history
+
+
+def check_compiled(where: str, model: Any) -> None:
+    """Raise unless `model` can be trained."""
+    if getattr(model, "optimizer", None) is None:
+        raise wrong_state(
+            where,
+            "a model that is not compiled",
+            "it trains one that is",
+            "Compile it first: `model.compile(optimizer='adam', loss=...)`.",
+        )
+
+
+def as_list(callbacks: Any, where: str) -> list[Any]:
+    """Callbacks as `model.fit` takes them, one or many, as a list."""
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        raise wrong_value(
+            where,
+            "callbacks=CallbackList(...)",
+            "it adds a callback of its own to a list",
+            "Pass the callbacks themselves: `callbacks=[...]`.",
+        )
+    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]

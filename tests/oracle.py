@@ -1,0 +1,62 @@
+"""An eager training run whose hyper-parameters are set by hand before each batch: what a schedule must equal."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+BATCH = 8
+BATCHES = 4  # an epoch
+
+
+def data(seed: int = 0, features: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """`BATCH * BATCHES` samples of a noisy linear map, float32."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(BATCH * BATCHES, features)).astype("float32")
+    y = x @ rng.normal(size=(features, 1)) + 0.1 * rng.normal(size=(len(x), 1))
+    return x, y.astype("float32")
+
+
+def mlp(optimizer: Any, **compile_arguments: Any) -> keras.Model:
+    """A small compiled model, the same for each call in a process."""
+    keras.utils.set_random_seed(7)
+    layers = [keras.Input((4,)), keras.layers.Dense(6, activation="tanh", name="body"), keras.layers.Dense(1, name="head")]
+    model = keras.Sequential(layers)
+    model.compile(optimizer=optimizer, loss="mse", **compile_arguments)
+    return model
+
+
+class SetByHand(keras.callbacks.Callback):
+    """Sets attributes of the optimizer before each batch, as people did before."""
+
+    def __init__(self, values: Mapping[str, Sequence[float]]) -> None:
+        super().__init__()
+        self.values = values
+        self.batch = 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        for attribute, values in self.values.items():
+            setattr(self.model.optimizer, attribute, float(values[self.batch]))
+        self.batch += 1
+
+
+def eager(make: Callable[[], Any], values: Mapping[str, Sequence[float]], epochs: int) -> list[np.ndarray]:
+    """Weights after an eager run with `values` set by hand."""
+    model = mlp(make(), run_eagerly=True, jit_compile=False)
+    x, y = data()
+    model.fit(x, y, batch_size=BATCH, epochs=epochs, shuffle=False, verbose=0, callbacks=[SetByHand(values)])
+    return model.get_weights()
+
+
+def fit(model: keras.Model, callbacks: Any, epochs: int = 3, **arguments: Any) -> keras.callbacks.History:
+    """The run that an oracle is compared with."""
+    x, y = data()
+    return model.fit(
+        x, y, batch_size=BATCH, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks, **arguments
+    )
+
+
+def largest_difference(some: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
+    """The largest absolute difference between two lists of weights."""
+    return max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in zip(some, others, strict=True))
