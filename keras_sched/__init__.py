@@ -26,7 +26,14 @@ from keras_sched.callbacks import (
     WarmupCosine,
     WarmupStableDecay,
 )
+from keras_sched.errors import NoSuggestion
+from keras_sched.fine_tuning import fine_tune
+from keras_sched.fit import fit_flat_cos, fit_one_cycle, fit_sgdr
+from keras_sched.freezing import freeze, freeze_to, is_frozen, unfreeze
+from keras_sched.groups import layer_groups
 from keras_sched.inject import scheduled
+from keras_sched.optimal_lr import find_optimal_lr
+from keras_sched.plot import plot_lr_find, plot_sched
 from keras_sched.recipes import (
     flat_cos,
     inverse_sqrt,
@@ -36,3 +43,5 @@ from keras_sched.recipes import (
     warmup_cosine,
     warmup_stable_decay,
 )
+from keras_sched.schedule import AnnealedSchedule
+from keras_sched.suggest import inflection, min_grad, minimum, slide, steep, valley

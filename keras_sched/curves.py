@@ -33,7 +33,9 @@ def check_scheds(scheds: Any, where: str) -> dict[str, Any]:
             "Pass for example `{'lr': SchedCos(0.1, 0.0)}`.",
         )
     if not scheds:
-        raise wrong_value(where, "scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`.")
+        raise wrong_value(
+            where, "scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`."
+        )
     return {name: _annealers(where, name, sched) for name, sched in scheds.items()}
 
 
@@ -49,6 +51,11 @@ def groups_of(scheds: Scheds, where: str) -> int | None:
             "Give each one value, or one a group.",
         )
     return next(iter(counts.values()), None)
+
+
+def differs_by_group(sched: Any) -> bool:
+    """Whether a schedule has a value for each parameter group."""
+    return _wanted(sched) is not None
 
 
 def curves_of(
@@ -88,9 +95,7 @@ def _wanted(sched: Any) -> int | None:
     return len(sched) if isinstance(sched, tuple) else sched.groups
 
 
-def _check_groups(
-    name: str, attribute: str, sched: Any, optimizer: keras.Optimizer, groups: int, where: str
-) -> None:
+def _check_groups(name: str, attribute: str, sched: Any, optimizer: keras.Optimizer, groups: int, where: str) -> None:
     wanted = _wanted(sched)
     if wanted is None or wanted == 1 == groups:
         return

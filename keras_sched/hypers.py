@@ -11,7 +11,9 @@ from keras_sched.errors import wrong_type, wrong_value
 
 LearningRate = float | slice | Sequence[float]
 
-_SHORT_NAMES = {"lr": "learning_rate", "wd": "weight_decay", "eps": "epsilon"}
+RATE = "learning_rate"
+
+_SHORT_NAMES = {"lr": RATE, "wd": "weight_decay", "eps": "epsilon"}
 # Read outside the update, or fix the shape of the compiled step, so that a value which changes from batch to batch
 # would be without effect or half of one.
 _STRUCTURAL = frozenset(

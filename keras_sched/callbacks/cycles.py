@@ -62,9 +62,7 @@ class SGDR(RecipeScheduler):
     ) -> None:
         arguments = {"n_cycles": n_cycles, "cycle_mult": cycle_mult, "cycle_decay": cycle_decay, "warmup": warmup}
         self.epochs = sgdr_epochs("SGDR", n_cycles, cycle_len, cycle_mult)
-        super().__init__(
-            lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+        super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
 
     def _check_epochs(self, epochs: int) -> None:
         if epochs != self.epochs:
@@ -122,9 +120,7 @@ class Triangular(RecipeScheduler):
     ) -> None:
         self.lr_min = lr_min
         arguments = {"n_cycles": n_cycles, "mode": mode, "gamma": gamma}
-        super().__init__(
-            lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+        super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
 
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """`triangular` between both rates."""

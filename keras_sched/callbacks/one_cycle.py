@@ -69,10 +69,14 @@ class OneCycle(RecipeScheduler):
         momentum_correction: bool = False,
         layer_decay: float | None = None,
     ) -> None:
-        arguments = {"div": div, "div_final": div_final, "pct_start": pct_start, "moms": moms, "three_phase": three_phase}
-        super().__init__(
-            lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+        arguments = {
+            "div": div,
+            "div_final": div_final,
+            "pct_start": pct_start,
+            "moms": moms,
+            "three_phase": three_phase,
+        }
+        super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
 
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """`one_cycle`, without the default momentum where the optimizer has none."""
@@ -124,6 +128,4 @@ class FlatCos(RecipeScheduler):
         layer_decay: float | None = None,
     ) -> None:
         arguments = {"div_final": div_final, "pct_start": pct_start}
-        super().__init__(
-            lr, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+        super().__init__(lr, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.curves import check_scheds, curves_of, groups_of
+from keras_sched.curves import check_scheds, curves_of, differs_by_group, groups_of
 from keras_sched.errors import check_whole, wrong_state, wrong_value
 from keras_sched.groups import Groups, resolve_groups
-from keras_sched.hypers import innermost
+from keras_sched.hypers import RATE, innermost
 from keras_sched.inject import Plan, ScheduledFit
 
 if TYPE_CHECKING:
@@ -30,10 +30,16 @@ class Scheduler(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._where = type(self).__name__
-        self.total_steps = _optional_whole(self._where, "total_steps", total_steps, "the length of the schedule in batches")
-        self.steps_per_epoch = _optional_whole(self._where, "steps_per_epoch", steps_per_epoch, "the batches in an epoch")
+        self.total_steps = _optional_whole(
+            self._where, "total_steps", total_steps, "the length of the schedule in batches"
+        )
+        self.steps_per_epoch = _optional_whole(
+            self._where, "steps_per_epoch", steps_per_epoch, "the batches in an epoch"
+        )
         self.groups = groups
         self.momentum_correction = bool(momentum_correction)
+        self.first_epoch = 0
+        """The epoch at which the schedule begins, where it is the second of two in a row."""
         self._session: ScheduledFit | None = None
         self._plans: list[Plan] = []
 
@@ -57,7 +63,8 @@ class Scheduler(keras.callbacks.Callback):
         used: dict[str, list[NDArray[np.float64]]] = {}
         for leaf, plan in leaves:
             for attribute, name in plan.names.items():
-                used.setdefault(name, []).append(session.used(leaf, attribute))
+                values = session.used(leaf, attribute)
+                used.setdefault(name, []).append(values if attribute in plan.grouped else values[:, :1])
         return {name: _told_apart(values) for name, values in used.items()}
 
     def plot_sched(self, keys: Sequence[str] | None = None, figsize: tuple[float, float] | None = None) -> "Figure":
@@ -78,9 +85,17 @@ class Scheduler(keras.callbacks.Callback):
 
         return plot_hps(self.hps, keys=keys, figsize=figsize, steps_per_epoch=self._steps)
 
+    def check(self, model: keras.Model) -> None:
+        """Raise what a `fit` of `model` would raise before its first batch, its length aside; nothing changes."""
+        self._check_compiled(model)
+        count, group_of = self._divide(model)
+        for optimizer in innermost(model.optimizer):
+            self._plan(optimizer, 1, count, group_of)
+
     # Keras' hooks; none of them is called once a batch
 
     def on_train_begin(self, logs: Any = None) -> None:
+        """Make the schedules; every wrong use that can be known is an error here."""
         model = self.model
         self._check_compiled(model)
         self._steps = self._steps_an_epoch()
@@ -92,19 +107,22 @@ class Scheduler(keras.callbacks.Callback):
         self._session = session
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Anchor the table at this epoch's first batch."""
         session = self._fitted("on_epoch_begin")
         if self._steps is None and epoch and not session.running:
             session.end()
             raise self._unknown_length(f"a fit that begins at epoch {epoch} with steps of unknown number")
-        session.begin_epoch(None if self._steps is None else epoch * self._steps)
+        session.begin_epoch(None if self._steps is None else (epoch - self.first_epoch) * self._steps)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Tell the last batch's values in the logs."""
         session = self._fitted("on_epoch_end")
         session.end_epoch()
         if logs is not None:
             logs.update(self._last_values(session))
 
     def on_train_end(self, logs: Any = None) -> None:
+        """Put everything back."""
         if self._session is not None:
             self._session.end()
 
@@ -112,14 +130,15 @@ class Scheduler(keras.callbacks.Callback):
 
     _steps: int | None = None
 
-    def _plan(
-        self, optimizer: keras.Optimizer, total: int, groups: int, group_of: Mapping[int, int]
-    ) -> Plan:
+    def _plan(self, optimizer: keras.Optimizer, total: int, groups: int, group_of: Mapping[int, int]) -> Plan:
         scheds = check_scheds(self.schedules(optimizer, groups), self._where)
         curves, names = curves_of(scheds, optimizer, total, groups, self._where)
         if self.momentum_correction:
             self._check_correction(optimizer)
-        return Plan(curves, total, groups, group_of, self.momentum_correction, names)
+        grouped = {attribute for attribute, name in names.items() if differs_by_group(scheds[name])}
+        if self.momentum_correction and RATE in grouped:
+            grouped.add("momentum")
+        return Plan(curves, total, groups, group_of, self.momentum_correction, names, frozenset(grouped))
 
     def _check_correction(self, optimizer: keras.Optimizer) -> None:
         keeps_rate = isinstance(optimizer, keras.optimizers.SGD | keras.optimizers.RMSprop) and optimizer.momentum > 0
@@ -157,7 +176,7 @@ class Scheduler(keras.callbacks.Callback):
         if not epochs or not self._steps:
             raise self._unknown_length("a fit of unknown length")
         self._check_epochs(int(epochs))
-        return int(epochs) * int(self._steps)
+        return (int(epochs) - self.first_epoch) * int(self._steps)
 
     def _check_epochs(self, epochs: int) -> None:
         """Refuse a number of epochs that the schedule cannot have."""
@@ -188,7 +207,7 @@ class Scheduler(keras.callbacks.Callback):
                 of_groups = session.last_value(leaf, attribute)
                 key = f"{leaf.optimizer.name}_{attribute}" if several else attribute
                 values[key] = float(of_groups[-1])
-                if len(of_groups) > 1:
+                if attribute in plan.grouped:
                     values |= {f"{key}_{group}": float(value) for group, value in enumerate(of_groups)}
         return values
 

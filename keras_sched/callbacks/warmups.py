@@ -55,9 +55,7 @@ class WarmupStableDecay(RecipeScheduler):
         layer_decay: float | None = None,
     ) -> None:
         arguments = {"warmup": warmup, "decay": decay, "lr_final": lr_final, "shape": shape}
-        super().__init__(
-            lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+        super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
 
 
 class WarmupCosine(RecipeScheduler):
@@ -101,9 +99,7 @@ class WarmupCosine(RecipeScheduler):
         layer_decay: float | None = None,
     ) -> None:
         arguments = {"warmup": warmup, "lr_final": lr_final}
-        super().__init__(
-            lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+        super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
 
 
 class InverseSqrt(RecipeScheduler):
@@ -147,6 +143,4 @@ class InverseSqrt(RecipeScheduler):
         layer_decay: float | None = None,
     ) -> None:
         arguments = {"warmup": warmup, "lr_final": lr_final}
-        super().__init__(
-            lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+        super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_sched.inject.table import RATE
+from keras_sched.hypers import RATE
 
 Values = Mapping[str, Sequence[Any]]
 """{attribute: its value for each parameter group}."""

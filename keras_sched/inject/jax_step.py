@@ -22,6 +22,7 @@ class JaxStep(ScheduledStep):
         super().__init__(model, injections, layouts)
 
     def make(self) -> Callable[..., Any]:
+        """What takes the place of `model.train_function`."""
         step = self._step
         if self.model.jit_compile and not self.model.run_eagerly:
             step = jax.jit(step, donate_argnums=0, out_shardings=self._shardings())
@@ -42,10 +43,12 @@ class JaxStep(ScheduledStep):
         return function
 
     def load(self, which: int, window: Any, start: int) -> None:
+        """Take rows from a new window."""
         self.windows[which] = _on_devices(window)
         self.restart(which, start)
 
     def restart(self, which: int, start: int) -> None:
+        """Take rows from another place of the window."""
         self.starts[which] = _on_devices(np.int32(start))
 
     def _step(self, state: Any, data: Any, windows: Any, starts: Any) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_sched.curves import Curve
 from keras_sched.errors import wrong_value
-from keras_sched.hypers import momentum_attribute
-from keras_sched.inject.table import RATE, Table
+from keras_sched.hypers import RATE, momentum_attribute
+from keras_sched.inject.table import Table
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Plan:
         group_of: {id of a trainable variable: its group}; empty where there are none.
         momentum_correction: whether the momentum is multiplied by the ratio of two successive rates.
         names: {attribute: the name it was asked for by}, for messages.
+        grouped: the attributes that have a value for each parameter group.
     """
 
     curves: Mapping[str, Curve]
@@ -32,6 +33,7 @@ class Plan:
     group_of: Mapping[int, int] = field(default_factory=dict)
     momentum_correction: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
+    grouped: frozenset[str] = frozenset()
 
 
 class Leaf:
@@ -105,6 +107,7 @@ class Leaf:
         return self.group_of.get(id(variable), self.groups - 1)
 
     def iterations(self) -> int:
+        """How many steps the optimizer has counted."""
         return int(keras.ops.convert_to_numpy(self.optimizer._iterations))
 
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from keras_sched.curves import check_scheds, curves_of, groups_of
 from keras_sched.errors import check_whole, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import divide_variables
-from keras_sched.hypers import innermost
+from keras_sched.hypers import RATE, innermost
 from keras_sched.inject.apply import Injection, Values, put, take_away
 from keras_sched.inject.names import check_keras
 from keras_sched.inject.rows import HostRows, Layout
-from keras_sched.inject.table import RATE, Table
+from keras_sched.inject.table import Table
 
 Window = tuple[tuple[Any, Any], ...]
 """For each innermost optimizer its rows, float32 (rows, width), and the iteration that takes the first of them."""
@@ -23,7 +23,9 @@ Window = tuple[tuple[Any, Any], ...]
 _MOST_ROWS = 2**20
 
 
-def scheduled(optimizer: keras.Optimizer, scheds: Mapping[str, Any], *, steps: int, groups: Any = None) -> "ScheduledLoop":
+def scheduled(
+    optimizer: keras.Optimizer, scheds: Mapping[str, Any], *, steps: int, groups: Any = None
+) -> "ScheduledLoop":
     """Schedule the hyper-parameters of an optimizer in a training loop of your own.
 
     Inside `with scheduled(...) as s`, each call of the optimizer's `apply`, `apply_gradients` or `stateless_apply`
@@ -71,7 +73,9 @@ class ScheduledLoop:
     ) -> None:
         check_keras()
         if not isinstance(optimizer, keras.Optimizer):
-            raise wrong_type("scheduled", repr(optimizer), "it is a Keras optimizer", "Pass for example `keras.optimizers.SGD()`.")
+            raise wrong_type(
+                "scheduled", repr(optimizer), "it is a Keras optimizer", "Pass for example `keras.optimizers.SGD()`."
+            )
         self.optimizer = optimizer
         self.steps = check_whole("scheduled", "steps", steps, "the number of steps of the loop")
         self._scheds = check_scheds(scheds, "scheduled")
@@ -102,7 +106,9 @@ class ScheduledLoop:
         self._inside = True
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._inside = False
         if all(leaf.optimizer is not self.optimizer for leaf in self._leaves):
             for method in ("apply", "stateless_apply"):

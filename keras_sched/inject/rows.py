@@ -6,8 +6,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_sched.hypers import RATE
 from keras_sched.inject.apply import Values
-from keras_sched.inject.table import RATE, Table
+from keras_sched.inject.table import Table
 from keras_sched.inject.traced import Traced
 
 # Ftrl hands it to `clip`, which on JAX takes nothing but tensors.
@@ -79,6 +80,7 @@ class HostRows:
         return values
 
     def peek(self) -> Values:
+        """The same, without taking them."""
         place = self.position - self._first
         if not 0 <= place < len(self._rows):
             self._first, place = self.position, 0
@@ -100,4 +102,3 @@ class HostRows:
             # The smallest float is not 0, and is 0 as soon as it meets a float32.
             values = np.where(values == 0, 5e-324, values)
         return values.tolist()
-

@@ -7,14 +7,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.hypers import innermost
+from keras_sched.hypers import RATE, innermost
 from keras_sched.inject.apply import Injection, put, take_away
 from keras_sched.inject.leaf import Leaf, Plan
 from keras_sched.inject.names import check_keras
 from keras_sched.inject.rows import HostRows, Layout
 from keras_sched.inject.shown import ShownRate, inside_fit
 from keras_sched.inject.steps import ScheduledStep, own_batches
-from keras_sched.inject.table import RATE
 
 _SESSION = "_keras_sched_session"
 _KEPT = "_keras_sched_steps"
@@ -294,4 +293,3 @@ def _end_of_data(backend: str) -> tuple[type[BaseException], ...]:
     import tensorflow as tf
 
     return (StopIteration, tf.errors.OutOfRangeError)
-

@@ -38,11 +38,13 @@ class ShownRate:
         self._own = own if isinstance(own, keras.Variable) else None
 
     def install(self) -> None:
+        """Begin to show the scheduled rate, and to note what is written."""
         put(self.optimizer, "_get_current_learning_rate", self._get)
         if self._own is not None:
             put(self._own, "assign", self._assign)
 
     def remove(self) -> None:
+        """Let reads and writes be Keras' own again."""
         take_away(self.optimizer, "_get_current_learning_rate")
         if self._own is not None:
             take_away(self._own, "assign")

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from keras_sched.curves import Curve
 from keras_sched.errors import wrong_value
+from keras_sched.hypers import RATE
 
-RATE = "learning_rate"
 _WINDOW_FLOATS = 2**19  # 65,536 rows of the usual four columns: 2 MiB on the device
 _CHUNK = 65_536
 
@@ -46,6 +46,7 @@ class Table:
 
     @property
     def attributes(self) -> tuple[str, ...]:
+        """The columns, in their order."""
         return tuple(self.nominal)
 
     @property
@@ -55,6 +56,7 @@ class Table:
 
     @property
     def window_rows(self) -> int:
+        """Rows of a window."""
         return max(4096, _WINDOW_FLOATS // max(self.width, 8))
 
     def scale_rate(self, first: int, factor: float) -> None:
@@ -74,6 +76,7 @@ class Table:
         return values
 
     def scheduled(self, attribute: str) -> bool:
+        """Whether the column changes, or only keeps its nominal value."""
         return attribute in self.curves
 
     def rows(self, first: int, count: int) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ class TensorFlowStep(ScheduledStep):
         super().__init__(model, injections, layouts)
 
     def make(self) -> Callable[..., Any]:
+        """What takes the place of `model.train_function`."""
         batches = self.model._make_function(self._step)
         for injection, layout, window, start in zip(
             self.injections, self.layouts, self.windows, self.starts, strict=True
@@ -40,10 +41,12 @@ class TensorFlowStep(ScheduledStep):
         return function
 
     def load(self, which: int, window: Any, start: int) -> None:
+        """Take rows from a new window."""
         self.windows[which].assign(window)
         self.restart(which, start)
 
     def restart(self, which: int, start: int) -> None:
+        """Take rows from another place of the window."""
         self.starts[which].assign(start)
 
     def _step(self, data: Any) -> Any:

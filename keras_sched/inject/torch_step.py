@@ -29,6 +29,7 @@ class TorchStep(ScheduledStep):
         super().__init__(model, injections, layouts)
 
     def make(self) -> Callable[..., Any]:
+        """What takes the place of `model.train_function`."""
         for injection, rows in zip(self.injections, self.rows, strict=True):
             injection.read, injection.peek = rows.take, rows.peek
             if self.model.jit_compile:
@@ -46,6 +47,7 @@ class TorchStep(ScheduledStep):
         self.restart(which, start)
 
     def restart(self, which: int, start: int) -> None:
+        """Take rows from another place of the window."""
         self.rows[which].anchor(start)
 
     def _with_losses(self, data: Any) -> Any:

@@ -30,10 +30,12 @@ class Traced:
 
     @property
     def dtype(self) -> Any:
+        """The tensor's."""
         return self.value.dtype
 
     @property
     def shape(self) -> Any:
+        """The tensor's."""
         return self.value.shape
 
     # As a tensor.

@@ -1,0 +1,153 @@
+"""Fine-tuning: a cycle with the body frozen, then one with everything training at discriminative rates."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_sched.callbacks import DEFAULT_MOMS, OneCycle
+from keras_sched.errors import check_positive, check_whole
+from keras_sched.fit import History, as_list, check_compiled, fit_with
+from keras_sched.freezing import freeze, reset_optimizer, unfreeze
+from keras_sched.groups import Groups
+from keras_sched.hypers import LearningRate
+
+
+def fine_tune(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    epochs: int,
+    base_lr: float = 2e-3,
+    freeze_epochs: int = 1,
+    lr_mult: float = 100,
+    pct_start: float = 0.3,
+    div: float = 5.0,
+    lr_max: LearningRate | None = None,
+    div_final: float = 1e5,
+    wd: Any = None,
+    moms: Sequence[float] | None = DEFAULT_MOMS,
+    callbacks: Any = None,
+    reset_opt: bool = False,
+    initial_epoch: int = 0,
+    groups: Groups | None = None,
+    momentum_correction: bool = False,
+    layer_decay: float | None = None,
+    **fit_arguments: Any,
+) -> History:
+    """Fine-tune a pre-trained model: its head first, then all of it at rates that rise from input to output.
+
+    Phase one trains the last parameter group (and BatchNormalization) for `freeze_epochs`, one cycle at
+    `slice(base_lr)` that rises over 99 % of it. Phase two unfreezes all and trains for `epochs`, one cycle at
+    `slice(base_lr / 2 / lr_mult, base_lr / 2)`. Each is a `fit` of its own: callbacks see two trainings, and one that
+    stops the first does not stop the second. The model is left unfrozen.
+
+    Args:
+        model: a built and compiled Keras model; what changes in its optimizer's state is told at `freeze_to`.
+        x, y: what `model.fit` takes.
+        epochs: the epochs of phase two, at least 1.
+        base_lr: the learning rate of the head in phase one, above 0.
+        freeze_epochs: the epochs of phase one, at least 0.
+        lr_mult: by how much the first group's rate is below the last one's in phase two, above 0.
+        pct_start, div: of phase two's cycle, as for `OneCycle`.
+        lr_max: the rates of phase two, in any of the forms of `OneCycle`, in the place of those made of `base_lr`.
+        div_final, wd, moms, momentum_correction: of both cycles, as for `OneCycle`.
+        callbacks: further Keras callbacks, in both phases.
+        reset_opt: whether the optimizer's state starts afresh.
+        initial_epoch: the epoch to begin at, counted over both phases: from `freeze_epochs` on it is in phase two.
+        groups: the parameter groups, as for `freeze_to`; by default 2, the body and the head.
+        layer_decay: of phase two, as for `OneCycle`.
+        fit_arguments: every other argument of `model.fit`, for both phases.
+
+    Returns:
+        The Keras History of both phases, one after the other, with `.hps` and `.plot_sched()`.
+
+    Raises:
+        ValueError, RuntimeError: as for `OneCycle` and `freeze_to`; nothing has changed then.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import fine_tune
+        >>> body = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+        >>> model = keras.Sequential([body, keras.layers.Dense(1)])
+        >>> model.compile("adam", loss="mse")
+        >>> history = fine_tune(model, np.ones((8, 3)), np.ones(8), epochs=1, batch_size=4, verbose=0)
+        >>> history.epoch, history.hps["lr"].shape
+        ([0, 1], (4, 2))
+
+    Source: fastai's `fine_tune`.
+    """
+    where = "fine_tune"
+    check_whole(where, "epochs", epochs, "the epochs of the unfrozen phase")
+    check_whole(where, "freeze_epochs", freeze_epochs, "the epochs of the frozen phase", least=0)
+    check_whole(where, "initial_epoch", initial_epoch, "the epoch to begin at", least=0)
+    check_positive(where, "base_lr", base_lr, "the learning rate of the head", "2e-3")
+    check_positive(where, "lr_mult", lr_mult, "the ratio of the last group's rate to the first one's", "100")
+    check_compiled(where, model)
+    groups = 2 if groups is None else groups
+    shared = {
+        "div_final": div_final,
+        "moms": moms,
+        "wd": wd,
+        "groups": groups,
+        "momentum_correction": momentum_correction,
+    }
+    frozen = OneCycle(slice(base_lr), pct_start=0.99, **shared)
+    rates = slice(base_lr / 2 / lr_mult, base_lr / 2) if lr_max is None else lr_max
+    unfrozen = OneCycle(rates, pct_start=pct_start, div=div, layer_decay=layer_decay, **shared)
+    unfrozen.first_epoch = freeze_epochs
+    for schedule in (frozen, unfrozen):
+        schedule.check(model)
+    callbacks = as_list(callbacks, where)
+    if reset_opt:
+        reset_optimizer(model)
+    phases: list[History] = []
+    if initial_epoch < freeze_epochs:
+        freeze(model, groups=groups)
+        phases.append(
+            fit_with(where, frozen, model, x, y, freeze_epochs, callbacks, False, initial_epoch, fit_arguments)
+        )
+    unfreeze(model, groups=groups)
+    begin, end = max(initial_epoch, freeze_epochs), freeze_epochs + epochs
+    with _appending(callbacks, after=phases):
+        phases.append(fit_with(where, unfrozen, model, x, y, end, callbacks, False, begin, fit_arguments))
+    return _joined(phases)
+
+
+@contextmanager
+def _appending(callbacks: Sequence[Any], after: Sequence[History]) -> Iterator[None]:
+    """Let a second training add to the files of the first: a `CSVLogger` begins its file anew at each."""
+    loggers = [one for one in callbacks if after and isinstance(one, keras.callbacks.CSVLogger) and not one.append]
+    for logger in loggers:
+        logger.append = True
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.append = False
+
+
+def _joined(phases: Sequence[History]) -> History:
+    """The last phase's History, with what the others recorded before it."""
+    *before, last = phases
+    if not before:
+        return last
+    names = dict.fromkeys(name for phase in phases for name in phase.history)
+    # A metric that one phase did not have (a group's rate, say) is not a number there, so that lists stay aligned.
+    last.history = {
+        name: [value for phase in phases for value in phase.history.get(name, [float("nan")] * len(phase.epoch))]
+        for name in names
+    }
+    last.epoch = [epoch for phase in phases for epoch in phase.epoch]
+    last.hps = {name: np.concatenate([phase.hps[name] for phase in phases]) for name in last.hps}
+
+    def plot_sched(keys: Sequence[str] | None = None, figsize: tuple[float, float] | None = None) -> Any:
+        from keras_sched.plot import plot_hps
+
+        return plot_hps(last.hps, keys=keys, figsize=figsize)
+
+    last.plot_sched = plot_sched
+    return last
