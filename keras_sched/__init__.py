@@ -1,5 +1,11 @@
 """Schedules for every hyper-parameter of every Keras optimizer, and a learning-rate finder, on every backend."""
 
+# Before Keras is imported, which the imports below do.
+from keras_sched.backend_choice import choose_backend
+
+choose_backend()
+
+# isort: split
 from keras_sched.annealers import (
     SchedCos,
     SchedExp,
