@@ -86,12 +86,11 @@ def uphill(sources: list[Source], floors: dict[str, int]) -> list[str]:
     """Imports that do not go strictly down, and cycles within a folder."""
     found = []
     for source in sources:
-        mine = floors.get(source.unit, max(floors.values()))  # the table of contents stands on the top floor
         for node, name, _ in imports(source):
             unit = _unit(name, floors)
             if unit is None or (unit == source.unit and unit.endswith("/")):
                 continue
-            if unit == "__init__.py" or floors[unit] >= mine:
+            if floors[unit] >= floors.get(source.unit, 0):
                 found.append(f"{source.path}:{node.lineno} imports {name}, which is not below it")
     return found
 
@@ -213,10 +212,19 @@ def swallowed(source: Source) -> list[str]:
 def own_words(source: Source) -> list[str]:
     """Errors that are raised without a function of errors.py having worded them."""
     nodes = list(ast.walk(source.tree))
-    worded = {ERRORS, "SystemExit", *(node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name)}
+    worded = {
+        ERRORS,
+        "SystemExit",
+        "argparse",
+        *(node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name),
+    }
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[-1] == ERRORS:
             worded |= {name.asname or name.name for name in node.names}
+    for node in nodes:  # a choice between two of them: `wrong = wrong_type if ... else wrong_value`
+        choice = node.value if isinstance(node, ast.Assign) and isinstance(node.value, ast.IfExp) else None
+        if choice and {_head(choice.body), _head(choice.orelse)} <= worded:
+            worded |= {ast.unparse(target) for target in node.targets}
     makers = [node for node in nodes if isinstance(node, ast.FunctionDef)]
     while new := [maker.name for maker in makers if maker.name not in worded and _makes(maker, worded)]:
         worded |= {*new}

@@ -21,7 +21,7 @@ SIGNATURES = {
     "LRFinder": "start_lr=1e-7, end_lr=10, num_it=100, stop_div=True",
     "NoSuggestion": None,
     "OneCycle": (
-        "lr_max=None, ..., wd=None, total_steps=None, steps_per_epoch=None, groups=None, momentum_correction=False"
+        "lr_max=None, ..., *, wd=None, total_steps=None, steps_per_epoch=None, groups=None, momentum_correction=False"
     ),
     "ParamScheduler": "scheds, *, total_steps=None, steps_per_epoch=None, groups=None, momentum_correction=False",
     "SGDR": "n_cycles, cycle_len, lr_max=None, cycle_mult=2, ...",
