@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -41,11 +42,13 @@ class AnnealedSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     annealer: Annealer
     steps: int
+    on_step: Callable[[Any], Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_annealer(self.annealer)
         steps = check_whole("AnnealedSchedule", "steps", self.steps, "how many steps training takes")
         object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "on_step", self.annealer.in_steps(steps))
 
     def __call__(self, step: Any) -> Any:
         """The rate of a step: of a Python or NumPy number as a `float`, of a tensor as a tensor of Keras' `floatx`."""
@@ -53,7 +56,7 @@ class AnnealedSchedule(keras.optimizers.schedules.LearningRateSchedule):
             return self.annealer(step / self.steps)
         step = keras.ops.convert_to_tensor(step)
         if "int" in keras.backend.standardize_dtype(step.dtype):
-            rate = self.annealer.on_step(keras.ops.clip(step, 0, self.steps), self.steps)
+            rate = self.on_step(keras.ops.clip(step, 0, self.steps))
         else:
             rate = self.annealer(step / self.steps)
         return keras.ops.cast(rate, keras.config.floatx())
@@ -66,6 +69,9 @@ class AnnealedSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def from_config(cls, config: dict[str, Any]) -> AnnealedSchedule:
         """The schedule that `get_config` describes."""
         return cls(keras.saving.deserialize_keras_object(config["annealer"]), config["steps"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AnnealedSchedule, (self.annealer, self.steps)
 
 
 def _check_annealer(annealer: Any) -> None:

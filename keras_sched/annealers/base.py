@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias, TypeVar
 
@@ -23,7 +23,9 @@ def registered(kind: type[Kind]) -> type[Kind]:
     return keras.saving.register_keras_serializable(package="keras_sched")(kind)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(
+    frozen=True, slots=True, weakref_slot=True, repr=False
+)  # jit and tf.function refer to what they compile weakly
 class Annealer(ABC):
     """A value at each position of training: call it with positions from 0 (the first batch) to 1 (the end).
 
@@ -51,10 +53,14 @@ class Annealer(ABC):
     def on_tensor(self, pos: Any) -> Any:
         """The values at a tensor of positions, float32 or finer, that lie in [0, 1]."""
 
-    def on_step(self, step: Any, steps: int) -> Any:
-        """The values at a tensor of whole steps from 0 to `steps`, where position 1 is."""
-        done: Any = keras.ops.cast(step, computing_dtype(keras.config.floatx()))
-        return self.on_tensor(done / steps)
+    def in_steps(self, steps: int) -> Callable[[Any], Any]:
+        """A function from a tensor of whole steps, 0 to `steps`, to a tensor of their values, in `floatx` or finer."""
+
+        def on_step(step: Any) -> Any:
+            done: Any = keras.ops.cast(step, computing_dtype(keras.config.floatx()))
+            return self.on_tensor(done / steps)
+
+        return on_step
 
     def __call__(self, pos: Any) -> Any:
         """The value at one position, or the values at many."""
@@ -96,7 +102,7 @@ def computing_dtype(dtype: str) -> str:
 
 
 def _positions(where: str, pos: Any) -> np.ndarray:
-    array = np.asarray(float(pos) if isinstance(pos, numbers.Real) else pos)
+    array = np.asarray(float(pos)) if isinstance(pos, numbers.Real) else _as_array(pos)
     if array.dtype.kind not in "iuf":
         raise wrong_type(where, f"pos={pos!r}", "a position is a number from 0 to 1", "Pass for example `0.5`.")
     if np.isnan(array).any():

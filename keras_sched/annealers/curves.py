@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -99,7 +99,7 @@ class SchedCos(Curve):
     def _between(self, ops: Any, pos: Any, constants: tuple[Any, ...]) -> Any:
         start, end = constants
         # A squared sine counted from the nearer end: 1 - cos would lose its digits there, in float32 soon.
-        share = ops.square(ops.sin(0.5 * math.pi * ops.minimum(pos, 1 - pos)))
+        share = ops.square(ops.sin(0.5 * math.pi * ops.where(pos < 0.5, pos, 1 - pos)))
         return ops.where(pos < 0.5, start + share * (end - start), end + share * (start - end))
 
 
@@ -145,19 +145,25 @@ class SchedExp(Curve):
     The formula is that of fastai's `SchedExp`.
     """
 
+    up: Ends = field(init=False, compare=False)
+    down: Ends = field(init=False, compare=False)
+
     def __post_init__(self) -> None:
         self._check_ends()
         _check_signs(self)
-
-    def _constants(self) -> tuple[Any, ...]:
         # The root of the ratio: the ratio itself can overflow, as can its inverse.
         start, end = (np.sqrt(np.abs(each)) for each in (self.start, self.end))
-        return self.start, self.end, end / start, start / end
+        object.__setattr__(self, "up", checked_ends("SchedExp", "up", end / start))
+        object.__setattr__(self, "down", checked_ends("SchedExp", "down", start / end))
+
+    def _constants(self) -> tuple[Any, ...]:
+        return self.start, self.end, self.up, self.down
 
     def _between(self, ops: Any, pos: Any, constants: tuple[Any, ...]) -> Any:
         start, end, up, down = constants
         # Seen from the nearer end, so that both are met exactly.
-        return ops.where(pos < 0.5, start * ops.power(up, 2 * pos), end * ops.power(down, 2 * (1 - pos)))
+        twice = 2 * ops.where(pos < 0.5, pos, 1 - pos)
+        return ops.where(pos < 0.5, start * ops.power(up, twice), end * ops.power(down, twice))
 
 
 @registered

@@ -119,9 +119,12 @@ class Handmade(Annealer):
 
     def _curves(self) -> list[Callable[[Any], Any]]:
         extras = {name: value for name, value in self._arguments().items() if name not in {"start", "end"}}
-        starts, ends = np.broadcast_arrays(self.start, self.end)
-        pairs = zip(starts.ravel().tolist(), ends.ravel().tolist(), strict=True)
+        starts, ends = (each if isinstance(each, tuple) else (each,) * (self.groups or 1) for each in self._ends())
+        pairs = zip(starts, ends, strict=True)
         return [lambda pos, start=start, end=end: self.body(start, end, pos, **extras) for start, end in pairs]
+
+    def _ends(self) -> tuple[Any, Any]:
+        return self.start, self.end
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = tuple(self._arguments().values())
@@ -202,7 +205,7 @@ def _each(function: Callable[[Any], Any], name: str, pos: np.ndarray) -> np.ndar
 
 
 def _number(value: Any, name: str) -> float:
-    single = isinstance(value, np.ndarray) and value.ndim == 0
+    single = (isinstance(value, np.ndarray) or keras.ops.is_tensor(value)) and value.ndim == 0
     if (single or isinstance(value, numbers.Real)) and not isinstance(value, bool):
         return float(value)
     expected = "the function of an annealer returns a number for each position"

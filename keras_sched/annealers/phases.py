@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import accumulate, pairwise, zip_longest
+from itertools import accumulate, pairwise
 from typing import Any
 
 import keras
@@ -90,10 +90,11 @@ class CombinedScheds(Annealer):
     phases: tuple[Phase, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pcts", _checked_pcts(tuple(self.pcts)))
+        _check_lengths(self.pcts, self.scheds)
         scheds = tuple(as_annealer("combine_scheds", f"scheds[{i}]", each) for i, each in enumerate(self.scheds))
+        _check_groups(scheds)
+        object.__setattr__(self, "pcts", _checked_pcts(tuple(self.pcts)))
         object.__setattr__(self, "scheds", scheds)
-        _check_fit(self.pcts, scheds)
         object.__setattr__(self, "phases", tuple(_phases(self.pcts, scheds)))
 
     @property
@@ -125,38 +126,40 @@ class CombinedScheds(Annealer):
 
     def on_tensor(self, pos: Any) -> Any:
         """The values at a tensor of positions, float32 or finer, that lie in [0, 1]."""
-        near = max(SNAP, 2 * float(np.finfo(keras.backend.standardize_dtype(pos.dtype)).eps))
+        near = SNAP if keras.backend.standardize_dtype(pos.dtype) == "float64" else 2.0**-22
+        lows = [float(phase.low) for phase in self.phases]
+        highs = [float(phase.high) for phase in self.phases]
 
-        def within(phase: Phase, following: Phase | None) -> tuple[Any, Any]:
-            low, width = float(phase.low), float(phase.high) - float(phase.low)
-            local = keras.ops.where(pos - low <= near, 0.0 * pos, (pos - low) / width)
-            before_next = True if following is None else pos < float(following.low) - near
-            return (pos >= low - near) & before_next, local
-
-        return self._choose(within)
-
-    def on_step(self, step: Any, steps: int) -> Any:
-        """The values at a tensor of whole steps from 0 to `steps`, each phase counted in whole steps, so exactly."""
-        dtype = computing_dtype(keras.config.floatx())
-
-        def within(phase: Phase, following: Phase | None) -> tuple[Any, Any]:
-            first = _first_step(phase, steps)
-            late = float(first - phase.low * steps)
-            done: Any = keras.ops.cast(step - first, dtype)
-            before_next = True if following is None else step < _first_step(following, steps)
-            return (step >= first) & before_next, (done + late) / float((phase.high - phase.low) * steps)
+        def within(at: int) -> tuple[Any, Any]:
+            local = (pos - lows[at]) / (highs[at] - lows[at])
+            before_next = pos < lows[at + 1] - near if at + 1 < len(lows) else True
+            return (pos >= lows[at] - near) & before_next, keras.ops.where(pos - lows[at] <= near, 0.0 * pos, local)
 
         return self._choose(within)
 
-    def _choose(self, within: Callable[[Phase, Phase | None], tuple[Any, Any]]) -> Any:
+    def in_steps(self, steps: int) -> Callable[[Any], Any]:
+        """A function from a tensor of whole steps, 0 to `steps`, to a tensor of their values, in `floatx` or finer."""
+        # Each phase counts from its own first step, in whole numbers: a float32 has no digits for a millionth of it.
+        firsts = [math.ceil((phase.low - Fraction(SNAP)) * steps) for phase in self.phases]
+        lates = [float(first - phase.low * steps) for first, phase in zip(firsts, self.phases, strict=True)]
+        widths = [float((phase.high - phase.low) * steps) for phase in self.phases]
+
+        def within(step: Any, at: int) -> tuple[Any, Any]:
+            done: Any = keras.ops.cast(step - firsts[at], computing_dtype(keras.config.floatx()))
+            before_next = step < firsts[at + 1] if at + 1 < len(firsts) else True
+            return (step >= firsts[at]) & before_next, (done + lates[at]) / widths[at]
+
+        return lambda step: self._choose(lambda at: within(step, at))
+
+    def _choose(self, within: Callable[[int], tuple[Any, Any]]) -> Any:
+        """The values, given for each phase which places are in it, and at which of its own positions."""
         values = None
-        for phase, following in zip_longest(self.phases, self.phases[1:]):
-            inside, local = within(phase, following)
+        for at, phase in enumerate(self.phases):
+            inside, local = within(at)
             # Not 0 or 1 outside: a curve's slope may be infinite there, and infinity times nothing is no number.
             local = keras.ops.where(inside, keras.ops.clip(local, 0.0, 1.0), 0.5 + 0.0 * local)
-            found = phase.sched.on_tensor(local)
-            found, inside = self._with_groups(found, phase.sched), self._with_groups(inside, None)
-            values = found if values is None else keras.ops.where(inside, found, values)
+            found = self._with_groups(phase.sched.on_tensor(local), phase.sched)
+            values = found if values is None else keras.ops.where(self._with_groups(inside, None), found, values)
         return values
 
     def _with_groups(self, tensor: Any, sched: Annealer | None) -> Any:
@@ -182,10 +185,6 @@ def _within_array(pos: np.ndarray, phase: Phase) -> np.ndarray:
     return np.clip(local, 0.0, 1.0)
 
 
-def _first_step(phase: Phase, steps: int) -> int:
-    return math.ceil((phase.low - Fraction(SNAP)) * steps)
-
-
 def _checked_pcts(pcts: tuple[Any, ...]) -> tuple[float, ...]:
     where, received = "combine_scheds", f"pcts={list(pcts)!r}"
     meaning = "they are the phases' shares of training"
@@ -198,17 +197,20 @@ def _checked_pcts(pcts: tuple[Any, ...]) -> tuple[float, ...]:
     return tuple(float(each) for each in pcts)
 
 
-def _check_fit(pcts: tuple[float, ...], scheds: tuple[Annealer, ...]) -> None:
-    where = "combine_scheds"
-    if len(pcts) != len(scheds):
-        received = f"{len(pcts)} pcts and {len(scheds)} scheds"
-        cure = "Pass for example `combine_scheds([0.3, 0.7], [SchedLin(0, 1), SchedCos(1, 0)])`."
-        raise wrong_value(where, received, "each of the scheds has a share of training", cure)
-    groups = {each.groups for each in scheds} - {None}
-    if len(groups) > 1:
-        expected = "values go to one number of parameter groups all the way"
-        cure = "Pass scheds with equally many numbers, or with a single number for all groups."
-        raise wrong_value(where, f"scheds={list(scheds)!r}", expected, cure)
+def _check_lengths(pcts: Sequence[Any], scheds: Sequence[Any]) -> None:
+    if len(pcts) == len(scheds):
+        return
+    received = f"{len(pcts)} pcts and {len(scheds)} scheds"
+    cure = "Pass for example `combine_scheds([0.3, 0.7], [SchedLin(0, 1), SchedCos(1, 0)])`."
+    raise wrong_value("combine_scheds", received, "each of the scheds has a share of training", cure)
+
+
+def _check_groups(scheds: tuple[Annealer, ...]) -> None:
+    if len({each.groups for each in scheds} - {None}) <= 1:
+        return
+    expected = "values go to one number of parameter groups all the way"
+    cure = "Pass scheds with equally many numbers, or with a single number for all groups."
+    raise wrong_value("combine_scheds", f"scheds={list(scheds)!r}", expected, cure)
 
 
 def _phases(pcts: tuple[float, ...], scheds: tuple[Annealer, ...]) -> list[Phase]:
