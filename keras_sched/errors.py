@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,11 @@ def wrong_type(where: str, received: str, expected: str, cure: str) -> TypeError
 def wrong_state(where: str, found: str, expected: str, cure: str) -> RuntimeError:
     """A `RuntimeError` for a call that came at the wrong time: `where` found `found`; `expected`. `cure`."""
     return RuntimeError(f"`{where}` found {found}; {expected}. {cure}")
+
+
+def advise(where: str, received: str, meaning: str, cure: str) -> None:
+    """Warn, in this library's words, of what was done otherwise than it may have been meant."""
+    warnings.warn(_sentence(where, received, meaning, cure), UserWarning, stacklevel=3)
 
 
 def _sentence(where: str, received: str, expected: str, cure: str) -> str:

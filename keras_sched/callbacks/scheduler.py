@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.curves import check_scheds, curves_of, differs_by_group, groups_of
-from keras_sched.errors import check_whole, wrong_state, wrong_value
+from keras_sched.errors import advise, check_whole, wrong_state, wrong_value
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost
 from keras_sched.inject import Plan, ScheduledFit
@@ -98,28 +98,34 @@ class Scheduler(keras.callbacks.Callback):
         """Make the schedules; every wrong use that can be known is an error here."""
         model = self.model
         self._check_compiled(model)
-        self._steps = self._steps_an_epoch()
-        total = self._length()
-        count, group_of = self._divide(model)
-        self._plans = [self._plan(optimizer, total, count, group_of) for optimizer in innermost(model.optimizer)]
         session = ScheduledFit.of(model)
-        session.add(self._plans, self._where)
+        with session.ended_by_errors():
+            self._steps = self._steps_an_epoch()
+            self._total_before, self._total = self._total, self._length()
+            count, group_of = self._divide(model)
+            self._plans = [
+                self._plan(optimizer, self._total, count, group_of) for optimizer in innermost(model.optimizer)
+            ]
+            session.add(self._plans, self._where)
+            session.log(lambda: self._last_values(session))
         self._session = session
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Anchor the table at this epoch's first batch."""
         session = self._fitted("on_epoch_begin")
-        if self._steps is None and epoch and not session.running:
-            session.end()
-            raise self._unknown_length(f"a fit that begins at epoch {epoch} with steps of unknown number")
-        session.begin_epoch(None if self._steps is None else (epoch - self.first_epoch) * self._steps)
+        passed = epoch - self.first_epoch
+        with session.ended_by_errors():
+            if passed and not session.running:
+                self._check_resumed(session, passed)
+            session.begin_epoch(None if self._steps is None else passed * self._steps)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Tell the last batch's values in the logs."""
         session = self._fitted("on_epoch_end")
-        session.end_epoch()
-        if logs is not None:
-            logs.update(self._last_values(session))
+        with session.ended_by_errors():
+            session.end_epoch()
+            if logs is not None:  # a `fit` of the model's own may have made them
+                logs.update(self._last_values(session))
 
     def on_train_end(self, logs: Any = None) -> None:
         """Put everything back."""
@@ -129,6 +135,30 @@ class Scheduler(keras.callbacks.Callback):
     # Inside
 
     _steps: int | None = None
+    _total: int | None = None
+    _total_before: int | None = None  # in the fit before, of the same callback
+
+    def _check_resumed(self, session: ScheduledFit, epoch: int) -> None:
+        """Say what does not fit together in a run that is taken up again, rather than guess what was meant."""
+        if self._steps is None:
+            raise self._unknown_length(f"a fit that begins at epoch {epoch} with steps of unknown number")
+        if self._total_before is not None and self._total_before != self._total:
+            advise(
+                self._where,
+                f"a fit that begins at epoch {epoch}, of {self._total} batches in all",
+                f"the one before, which it goes on from, was to have {self._total_before}: it goes on at batch "
+                f"{epoch * self._steps} of the new length",
+                "Pass the same `epochs=` and batch size as before, or `total_steps=`.",
+            )
+        counted = session.counted(epoch * self._steps, self._steps)
+        if counted is not None and not self.first_epoch:
+            advise(
+                self._where,
+                f"a fit that begins at epoch {epoch}, with {self._steps} batches an epoch",
+                f"these are {epoch * self._steps} batches, and the optimizer has counted {counted}: it goes on at "
+                f"batch {epoch * self._steps} of {self._total}",
+                "Where the length of an epoch has changed, pass `initial_epoch=` and `total_steps=` to match.",
+            )
 
     def _plan(self, optimizer: keras.Optimizer, total: int, groups: int, group_of: Mapping[int, int]) -> Plan:
         scheds = check_scheds(self.schedules(optimizer, groups), self._where)

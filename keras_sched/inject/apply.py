@@ -72,15 +72,15 @@ class Injection:
 
     def remove(self) -> None:
         """Give the optimizer its own `apply` and values back, also after a step that died half way."""
-        before, self._installed_over = self._installed_over, None
+        before = self._installed_over
         if before is _ABSENT:
             take_away(self.optimizer, "apply")
         elif before is not None:
             put(self.optimizer, "apply", before)
+        self._installed_over = None
         with self._lock:
-            if self._inside:
-                self._inside = 0
-                self._put_back()
+            self._inside = 0
+            self._put_back()
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """What `optimizer.apply` is while installed."""
@@ -124,6 +124,7 @@ class Injection:
                 take_away(self.optimizer, name)
             else:
                 put(self.optimizer, name, value)
+        self._before = {}  # last, so that one which was interrupted is made good by `remove`
 
     def _methods(self, values: Values) -> dict[str, Any]:
         """The optimizer's methods that have to know of groups, or of a clipping value that is a tensor."""

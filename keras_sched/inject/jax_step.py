@@ -51,6 +51,23 @@ class JaxStep(ScheduledStep):
         """Take rows from another place of the window."""
         self.starts[which] = _on_devices(np.int32(start))
 
+    def give_back(self, *arguments: Any) -> None:
+        """Reattach the values which Keras took off the model's variables for the step.
+
+        Keras 3.15 loses them where the first step of a fit dies: its loss raises, say, or its data.
+        """
+        model, state = self.model, arguments[0]
+        parts = (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
+        for variables, values in zip(parts, state, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                if variable._value is None and not value.is_deleted():
+                    variable.assign(value)
+
     def _step(self, state: Any, data: Any, windows: Any, starts: Any) -> Any:
         for injection, layout, window, start in zip(self.injections, self.layouts, windows, starts, strict=True):
             injection.read = _reader(injection, layout, window, start)

@@ -1,14 +1,18 @@
 """One scheduled fit of one model: what is swapped when it begins, and put back when it ends, however it ends."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_sched.errors import wrong_state
 from keras_sched.hypers import RATE, innermost
 from keras_sched.inject.apply import Injection, put, take_away
+from keras_sched.inject.kept import StepKey, kept_step
 from keras_sched.inject.leaf import Leaf, Plan
 from keras_sched.inject.names import check_keras
 from keras_sched.inject.rows import HostRows, Layout
@@ -16,8 +20,6 @@ from keras_sched.inject.shown import ShownRate, inside_fit
 from keras_sched.inject.steps import ScheduledStep, own_batches
 
 _SESSION = "_keras_sched_session"
-_KEPT = "_keras_sched_steps"
-_MOST_KEPT = 4
 
 
 class ScheduledFit:
@@ -38,7 +40,9 @@ class ScheduledFit:
         self._shown: dict[int, ShownRate] = {}
         self._plain: Any = None
         self._function: Any = None
+        self._logged: list[Callable[[], Mapping[str, float]]] = []
         self._in_epoch = False
+        self._at_first_batch = False  # of an epoch
         self._ran = 0  # batches since the last anchor
         self._limit = 0  # how many there may be before the window ends
 
@@ -48,19 +52,31 @@ class ScheduledFit:
         session = vars(model).get(_SESSION)
         if session is None or not session.alive:
             session = cls(model)
-            put(model, _SESSION, session)
+            # First what ends the session, so that one interrupted here is ended by the next fit.
             put(model, "make_train_function", session._make_train_function)
+            put(model, "_get_metrics_result_or_logs", session._epoch_logs)
+            put(model, _SESSION, session)
         return session
 
     def add(self, plans: Sequence[Plan], where: str) -> None:
         """Take one plan for each innermost optimizer, in the order of `leaves`."""
-        try:
+        with self.ended_by_errors():
             for leaf, plan in zip(self.leaves, plans, strict=True):
                 if plan.curves:
                     leaf.add(plan, where)
                     leaf.build(self.backend)
                     leaf.table.check_correction(where)
                     self._show(leaf)
+
+    def log(self, values: Callable[[], Mapping[str, float]]) -> None:
+        """Let the logs of each epoch have `values()`, for every callback, also those before ours in the list."""
+        self._logged.append(values)
+
+    @contextmanager
+    def ended_by_errors(self) -> Iterator[None]:
+        """Around a hook of ours: everything is put back where it dies."""
+        try:
+            yield
         except BaseException:
             self.end()
             raise
@@ -70,17 +86,36 @@ class ScheduledFit:
         """Whether the fit's first epoch has begun."""
         return self.step is not None
 
+    def counted(self, expected: int, slack: int) -> int | None:
+        """The batches that the optimizer has counted, where they are not from `expected` to `expected + slack`.
+
+        `None` also where it has counted none: it is a new one. Batches that a loss scale skips are not counted.
+        """
+        for leaf in self._scheduled():
+            count = leaf.iterations()
+            too_few = count < expected and not isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer)
+            if count and (too_few or count >= expected + slack):
+                return count
+        return None
+
     # While the fit runs
 
     def begin_epoch(self, row: int | None) -> None:
         """Anchor the tables: the coming batch takes row `row`, or the one after the last where that is not known."""
         if self._in_epoch:
             return
+        if not self.alive:
+            raise wrong_state(
+                "keras_sched",
+                "a schedule that has ended before its fit",
+                "another `fit` or `compile` of the same model, inside this fit, has ended it",
+                "Train that in a fit of its own, or another model in it.",
+            )
         if self.step is None:
             self._install()
         for which, leaf in enumerate(self._scheduled()):
             self._anchor(which, leaf, leaf.first_row if row is None else row)
-        self._in_epoch, self._ran = True, 0
+        self._in_epoch, self._at_first_batch, self._ran = True, True, 0
 
     def end_epoch(self) -> None:
         """Close the account of the rows that this epoch used."""
@@ -94,17 +129,11 @@ class ScheduledFit:
         """Put everything back. Called when the fit ends, when its step dies, and before the next one begins."""
         if not self.alive:
             return
-        self.end_epoch()
+        try:
+            self.end_epoch()
+        finally:
+            self._put_back()
         self.alive = False
-        for shown in self._shown.values():
-            shown.remove()
-        if self.step is not None:
-            for injection in self.step.injections:
-                injection.remove()
-            if self.model.train_function is self._function:
-                self.model.train_function = self._plain
-        for name in ("make_train_function", _SESSION):
-            take_away(self.model, name)
 
     # What was used
 
@@ -117,10 +146,26 @@ class ScheduledFit:
     def last_value(self, leaf: Leaf, attribute: str) -> NDArray[np.float64]:
         """The value of the last batch run, (groups,), or before any of the first one to come."""
         run = self._rows_run(leaf)
-        row = leaf.first_row + run - 1 if run or leaf.used else leaf.first_row
+        if run or not leaf.used:
+            row = leaf.first_row + max(run - 1, 0)
+        else:
+            first, count = leaf.used[-1]
+            row = first + count - 1
         return leaf.table.values(attribute, [row])[0]
 
     # Inside
+
+    def _put_back(self) -> None:
+        """Every part can be done twice, so that an end which was interrupted is made good by the next one."""
+        for shown in self._shown.values():
+            shown.remove()
+        if self.step is not None:
+            for injection in self.step.injections:
+                injection.remove()
+            if self.model.train_function is self._function:
+                self.model.train_function = self._plain
+        for name in ("_get_metrics_result_or_logs", _SESSION, "make_train_function"):
+            take_away(self.model, name)
 
     def _scheduled(self) -> list[Leaf]:
         return [leaf for leaf in self.leaves if leaf.plans]
@@ -149,23 +194,8 @@ class ScheduledFit:
     def _kept_step(self, leaves: list[Leaf], layouts: list[Layout]) -> ScheduledStep:
         if self.backend == "torch":
             return self._make_step(leaves, layouts)
-        key = self._key(leaves, layouts)
-        kept: list[tuple[Any, ScheduledStep]] = vars(self.model).get(_KEPT, [])
-        step = next((step for other, step in kept if other == key), None)
-        if step is None:
-            step = self._make_step(leaves, layouts)
-        kept = [(key, step), *((other, old) for other, old in kept if old is not step)]
-        put(self.model, _KEPT, kept[:_MOST_KEPT])
-        return step
-
-    def _key(self, leaves: list[Leaf], layouts: list[Layout]) -> tuple[Any, ...]:
-        model = self.model
-        variables = tuple(id(variable) for variable in model.trainable_variables)
-        groups = tuple(tuple(leaf.group(v) for v in model.trainable_variables) for leaf in leaves if leaf.groups > 1)
-        modes = (model.run_eagerly, model.jit_compile, own_batches(model), id(keras.distribution.distribution()))
-        # Every `compile` makes a new loss tracker, also where loss and optimizer are the same objects.
-        compiled = (id(model.optimizer), id(getattr(model, "_loss_tracker", None)))
-        return (tuple(layout.key for layout in layouts), compiled, modes, variables, groups)
+        key = StepKey.of(self.model, leaves, layouts)
+        return kept_step(self.model, key, lambda: self._make_step(leaves, layouts))
 
     def _make_step(self, leaves: list[Leaf], layouts: list[Layout]) -> ScheduledStep:
         injections = [Injection(leaf.optimizer, leaf.groups, leaf.group) for leaf in leaves]
@@ -194,11 +224,13 @@ class ScheduledFit:
         shown = list(self._shown.values())
 
         def train_function(*arguments: Any) -> Any:
-            if self._ran + batches > self._limit:
-                self._refill(arguments)
-            for rate in shown:
-                rate.stepping = True
             try:
+                if self._at_first_batch:
+                    self._take_writes()
+                if self._ran + batches > self._limit:
+                    self._refill(arguments)
+                for rate in shown:
+                    rate.stepping = True
                 result = function(*arguments)
                 self._ran += batches
                 return result
@@ -206,6 +238,8 @@ class ScheduledFit:
                 raise
             except BaseException:
                 self.end()
+                if self.step is not None:
+                    self.step.give_back(*arguments)
                 raise
             finally:
                 for rate in shown:
@@ -215,12 +249,18 @@ class ScheduledFit:
 
     def _anchor(self, which: int, leaf: Leaf, row: int) -> None:
         leaf.first_iteration, leaf.first_row = leaf.iterations(), row
-        shown = self._shown.get(id(leaf))
-        factor = None if shown is None else shown.take_factor()
-        if factor is not None and factor != 1.0:
-            leaf.table.scale_rate(row, factor)
-            leaf.window_first = None
         self._load(which, leaf)
+
+    def _take_writes(self) -> None:
+        """Scale the rest of the schedule by what others wrote to the rate, also after our turn in this epoch's hooks."""
+        self._at_first_batch = False
+        factors = {number: shown.take_factor() for number, shown in self._shown.items()}
+        if all(factor == 1.0 for factor in factors.values()):
+            return
+        for which, leaf in enumerate(self._scheduled()):
+            leaf.table.scale_rate(leaf.first_row, factors.get(id(leaf), 1.0))
+            leaf.window_first = None
+            self._load(which, leaf)
 
     def _load(self, which: int, leaf: Leaf) -> None:
         """Give the step rows from `leaf.first_row` on, in a new window where they are not in the one it has."""
@@ -265,6 +305,14 @@ class ScheduledFit:
         if self.backend == "jax" and leaf.optimizer._iterations._value is None:
             return self._ran
         return min(max(leaf.iterations() - leaf.first_iteration, 0), self._ran)
+
+    def _epoch_logs(self, logs: Any) -> Any:
+        """What `model._get_metrics_result_or_logs` is: `fit` asks it for an epoch's logs, `evaluate` for its own."""
+        own = type(self.model)._get_metrics_result_or_logs(self.model, logs)
+        if sys._getframe(1).f_code.co_name != "fit":
+            return own
+        values = {name: value for logged in self._logged for name, value in logged().items()}
+        return {**own, **values}
 
     def _make_train_function(self, force: bool = False) -> Any:
         """What `model.make_train_function` is while a schedule is on: a new fit finds the plain function again."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_sched.errors import advise
 from keras_sched.inject.apply import Injection, put, take_away
 
 
@@ -32,7 +33,6 @@ class ShownRate:
         self.peek: Callable[[], Any] | None = None
         self.stepping = False
         self._factor = 1.0
-        self._written = False
         self._variable: keras.Variable | None = None
         own = vars(self.optimizer)["_learning_rate"]
         self._own = own if isinstance(own, keras.Variable) else None
@@ -49,11 +49,10 @@ class ShownRate:
         if self._own is not None:
             take_away(self._own, "assign")
 
-    def take_factor(self) -> float | None:
-        """By how much the rest of the schedule is to be scaled, since last asked; `None` where nothing was written."""
-        factor, written = self._factor, self._written
-        self._factor, self._written = 1.0, False
-        return factor if written else None
+    def take_factor(self) -> float:
+        """By how much the rest of the schedule is to be scaled, since last asked; 1 where nothing was written."""
+        factor, self._factor = self._factor, 1.0
+        return factor
 
     def _get(self) -> Any:
         own = type(self.optimizer)._get_current_learning_rate
@@ -86,9 +85,14 @@ class ShownRate:
     def _note(self, value: Any) -> Any:
         rate = float(keras.ops.convert_to_numpy(value))
         shown = self.current()
-        # From a rate of 0 no factor leads to another; the schedule goes on as it is.
         self._factor = rate / shown if shown else 1.0
-        self._written = True
+        if rate and not shown:
+            advise(
+                "optimizer.learning_rate",
+                f"{rate:g} while the schedule is at 0",
+                "a write scales the rest of the schedule, and no factor leads from 0 to another rate: it has no effect",
+                "Let the schedule begin above 0, or give it the rate you want.",
+            )
         return value
 
 

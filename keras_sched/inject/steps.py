@@ -40,6 +40,9 @@ class ScheduledStep(ABC):
     def restart(self, which: int, start: int) -> None:
         """Keep the window of optimizer `which`, and take row `_iterations - start` of it."""
 
+    def give_back(self, *arguments: Any) -> None:
+        """Mend what a step that died has left in the model; `arguments` are those it was called with."""
+
     @contextmanager
     def installed(self) -> Iterator[None]:
         """The optimizers take scheduled values while the block runs."""

@@ -6,9 +6,8 @@ from typing import Any
 import keras
 
 from keras_sched.errors import wrong_state
-from keras_sched.inject.apply import take_away
+from keras_sched.inject.kept import forget_steps
 from keras_sched.inject.optimizer_state import fits, renew
-from keras_sched.inject.session import _KEPT
 from keras_sched.inject.shown import inside_fit
 
 # name -> what it is used for, as in names.py.
@@ -78,7 +77,7 @@ def take_effect(model: keras.Model, *, changed: bool, keep_state: bool) -> None:
 
 def forget_functions(model: keras.Model) -> None:
     """Let go of everything compiled for another set of variables."""
-    take_away(model, _KEPT)
+    forget_steps(model)
     if model.train_function is not None:
         model.make_train_function(force=True)
     model.test_function = model.predict_function = None
