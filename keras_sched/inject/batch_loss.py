@@ -12,10 +12,15 @@ BATCH_LOSS = "_batch_loss"
 
 
 class BatchLoss:
-    """Listens to what a step tells the model's loss metric, while the step runs or is being made."""
+    """Listens to what a step tells the model's loss metric, while the step runs or is being made.
+
+    `value` is the loss, where one number was told, once: of several, or of one a sample, only the metric knows the
+    mean.
+    """
 
     def __init__(self) -> None:
         self.value: Any = None
+        self._told = 0
 
     @contextmanager
     def listening(self, model: keras.Model) -> Iterator["BatchLoss"]:
@@ -38,7 +43,8 @@ class BatchLoss:
         own = metric.update_state
 
         def update_state(values: Any, *args: Any, **kwargs: Any) -> Any:
-            self.value = values
+            self._told += 1
+            self.value = values if self._told == 1 and not getattr(values, "shape", ()) else None
             return own(values, *args, **kwargs)
 
         return update_state

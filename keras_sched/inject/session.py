@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
@@ -35,11 +35,12 @@ class ScheduledFit:
         self.backend = keras.backend.backend()
         self.leaves = [Leaf(optimizer) for optimizer in innermost(model.optimizer)]
         self.alive = True
-        self.wants_losses = False
+        self.wants_losses = False  # and the rates exactly as scheduled, whatever others write
         self.step: ScheduledStep | None = None
         self._shown: dict[int, ShownRate] = {}
         self._plain: Any = None
         self._function: Any = None
+        self._at_end = ExitStack()
         self._logged: list[Callable[[], Mapping[str, float]]] = []
         self._in_epoch = False
         self._at_first_batch = False  # of an epoch
@@ -71,6 +72,10 @@ class ScheduledFit:
     def log(self, values: Callable[[], Mapping[str, float]]) -> None:
         """Let the logs of each epoch have `values()`, for every callback, also those before ours in the list."""
         self._logged.append(values)
+
+    def at_end(self, put_back: Callable[[], None]) -> None:
+        """Have `put_back` called once, after everything of ours was put back; the last one asked for is called first."""
+        self._at_end.callback(put_back)
 
     @contextmanager
     def ended_by_errors(self) -> Iterator[None]:
@@ -133,7 +138,8 @@ class ScheduledFit:
             self.end_epoch()
         finally:
             self._put_back()
-        self.alive = False
+            self.alive = False
+            self._at_end.close()
 
     # What was used
 
@@ -255,7 +261,7 @@ class ScheduledFit:
         """Scale the rest of the schedule by what others wrote to the rate, also after our turn in this epoch's hooks."""
         self._at_first_batch = False
         factors = {number: shown.take_factor() for number, shown in self._shown.items()}
-        if all(factor == 1.0 for factor in factors.values()):
+        if self.wants_losses or all(factor == 1.0 for factor in factors.values()):
             return
         for which, leaf in enumerate(self._scheduled()):
             leaf.table.scale_rate(leaf.first_row, factors.get(id(leaf), 1.0))

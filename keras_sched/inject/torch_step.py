@@ -56,3 +56,13 @@ class TorchStep(ScheduledStep):
             logs = self.plain(data)
         self.batch_losses = [None if heard.value is None else torch.as_tensor(heard.value).detach()]
         return logs
+
+
+def mean_over_ranks(loss: Any) -> Any:
+    """The mean of a scalar tensor over the processes that train together; itself where there is one process."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+        return loss
+    total = loss.detach().clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()
