@@ -54,6 +54,7 @@ class Injection:
 
     @property
     def applying(self) -> bool:
+        """Whether the optimizer holds scheduled values now."""
         return self._inside > 0
 
     @contextmanager
@@ -66,6 +67,7 @@ class Injection:
             self.remove()
 
     def install(self) -> None:
+        """Let `optimizer.apply` take the scheduled values until `remove`."""
         if self._installed_over is None:
             self._installed_over = vars(self.optimizer).get("apply", _ABSENT)
             put(self.optimizer, "apply", self.apply)

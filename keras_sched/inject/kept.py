@@ -43,6 +43,7 @@ class StepKey:
         return cls(compiled, objects, (modes, groups, tuple(layout.key for layout in layouts)))
 
     def same_compile(self, other: "StepKey") -> bool:
+        """Whether no `compile` lies between the two."""
         return _same(self.compiled, other.compiled)
 
     def serves(self, other: "StepKey") -> bool:

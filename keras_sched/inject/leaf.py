@@ -51,6 +51,7 @@ class Leaf:
         self.used: list[tuple[int, int]] = []
 
     def add(self, plan: Plan, where: str) -> None:
+        """Take one more callback's plan; `where` names the callback, for the message of an error."""
         for attribute in plan.curves:
             if any(attribute in other.curves for other in self.plans):
                 raise wrong_value(
@@ -97,9 +98,13 @@ class Leaf:
         return names + sorted(set(curves) - set(names))
 
     def account(self, count: int) -> None:
-        """Note that `count` more rows were used."""
+        """Note that `count` more rows were used; a run without a gap stays one span, however long it is."""
         if count:
-            self.used.append((self.first_row, count))
+            first, before = self.used[-1] if self.used else (self.first_row, 0)
+            if first + before == self.first_row:
+                self.used[-1:] = [(first, before + count)]
+            else:
+                self.used.append((self.first_row, count))
         self.first_row += count
         self.first_iteration += count
 

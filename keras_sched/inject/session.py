@@ -238,8 +238,6 @@ class ScheduledFit:
                 for rate in shown:
                     rate.stepping = True
                 result = function(*arguments)
-                self._ran += batches
-                return result
             except end_of_data:
                 raise
             except BaseException:
@@ -250,6 +248,8 @@ class ScheduledFit:
             finally:
                 for rate in shown:
                     rate.stepping = False
+            self._ran += batches
+            return result
 
         return train_function
 
@@ -258,7 +258,7 @@ class ScheduledFit:
         self._load(which, leaf)
 
     def _take_writes(self) -> None:
-        """Scale the rest of the schedule by what others wrote to the rate, also after our turn in this epoch's hooks."""
+        """Scale the rest of the schedule by what others wrote, also in a hook that comes after ours."""
         self._at_first_batch = False
         factors = {number: shown.take_factor() for number, shown in self._shown.items()}
         if self.wants_losses or all(factor == 1.0 for factor in factors.values()):

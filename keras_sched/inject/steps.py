@@ -41,7 +41,12 @@ class ScheduledStep(ABC):
         """Keep the window of optimizer `which`, and take row `_iterations - start` of it."""
 
     def give_back(self, *arguments: Any) -> None:
-        """Mend what a step that died has left in the model; `arguments` are those it was called with."""
+        """Mend what a step that died has left in the model, where that is needed.
+
+        Args:
+            arguments: those that the step was called with.
+        """
+        del arguments
 
     @contextmanager
     def installed(self) -> Iterator[None]:
