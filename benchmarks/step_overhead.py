@@ -1,0 +1,89 @@
+"""What a scheduled step costs: OneCycle beside plain `fit`, Keras' own schedule and the callback people write by hand.
+
+Each variant trains its own copy of the model; the epochs of all are interleaved, and each round gives one ratio.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from benchmarks.models import BATCH, MODELS, data_for
+from benchmarks.side_by_side import interleaved, median_and_spread, ratios, report
+from keras_sched import OneCycle, one_cycle
+
+
+class ByHand(keras.callbacks.Callback):
+    """Sets the rate and Adam's beta_1 before each batch, from a table made beforehand."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__()
+        scheds = one_cycle(1e-3)
+        self.rates = [scheds["lr"](i / total) for i in range(total)]
+        self.betas = [scheds["mom"](i / total) for i in range(total)]
+        self.step = 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.model.optimizer.learning_rate = self.rates[self.step]
+        self.model.optimizer.beta_1 = self.betas[self.step]
+        self.step += 1
+
+
+class SecondEpoch(keras.callbacks.Callback):
+    """Times the second of two epochs: the first has what is done once a fit."""
+
+    seconds = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.seconds = time.perf_counter() - self.began
+
+
+def variants(make: Callable[[], keras.Model], batches: int) -> dict[str, Callable[[], float]]:
+    """{variant: a measure of its seconds a step, warm}."""
+    total = 2 * batches
+
+    def measure(rate: Any, callbacks: Callable[[], list[Any]]) -> Callable[[], float]:
+        model = make()
+        model.compile(keras.optimizers.Adam(rate), loss="mse")
+        x, y = data_for(model, batches)
+
+        def seconds_a_step() -> float:
+            timer = SecondEpoch()
+            # The timer stands first: its clock starts before the others' hooks of an epoch, and stops before them too.
+            model.fit(x, y, batch_size=BATCH, epochs=2, shuffle=False, verbose=0, callbacks=[timer, *callbacks()])
+            return timer.seconds / batches
+
+        seconds_a_step()
+        return seconds_a_step
+
+    return {
+        "plain fit": measure(1e-3, list),
+        "OneCycle": measure(1e-3, lambda: [OneCycle(1e-3)]),
+        "CosineDecay": measure(keras.optimizers.schedules.CosineDecay(1e-3, total), list),
+        "by hand": measure(1e-3, lambda: [ByHand(total)]),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--batches", type=int, default=200)
+    options = parser.parse_args()
+    rows: list[list[Any]] = []
+    for name, make in MODELS.items():
+        numbers = interleaved(variants(make, options.batches), options.rounds)
+        against_plain = ratios(numbers, "plain fit")
+        for variant, seconds in numbers.items():
+            ratio, low, high = median_and_spread(against_plain[variant])
+            rows.append([f"{name}, {variant}", 1e3 * median_and_spread(seconds)[0], ratio, low, high])
+    columns = ["model, variant", "ms a step", "ratio to plain", "lower quartile", "upper quartile"]
+    report("step_overhead", columns, rows, goal="OneCycle at most 1.02, and below by hand")
+
+
+if __name__ == "__main__":
+    main()
