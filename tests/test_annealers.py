@@ -8,6 +8,7 @@ import math
 import pickle
 import sys
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -95,23 +96,19 @@ def tensor(value, dtype="float32"):
 
 @pytest.fixture
 def compiled(backend):
-    """A function compiled as a user would, with no escape to Python."""
+    """Compiles a callable as a user would, with no escape to Python."""
+    if backend == "jax":
+        import jax
 
-    def compiled(function):
-        if backend == "jax":
-            import jax
+        return jax.jit
+    if backend == "tensorflow":
+        import tensorflow as tf
 
-            return jax.jit(function)
-        if backend == "tensorflow":
-            import tensorflow as tf
+        return tf.function
+    import torch
 
-            return tf.function(function)
-        import torch
-
-        torch._dynamo.reset()
-        return torch.compile(function, backend="eager", fullgraph=True)
-
-    return compiled
+    torch._dynamo.reset()
+    return partial(torch.compile, backend="eager", fullgraph=True)
 
 
 @pytest.fixture
@@ -361,7 +358,7 @@ def test_half_precision_positions_are_computed_in_full():
 
 
 def test_a_variable_counts_as_a_tensor():
-    assert float(SchedLin(0, 2)(keras.Variable(0.5))) == 1
+    assert float(SchedLin(0, 2)(keras.Variable(0.5, trainable=False))) == 1
 
 
 def test_a_boundary_of_a_tensor_belongs_to_the_next_phase(compiled):
@@ -529,7 +526,11 @@ def test_an_error_in_the_function_is_its_own():
 
 def test_a_body_that_cannot_be_compiled_says_how_to_write_it(compiled, backend):
     if backend == "torch":
-        pytest.skip("a torch tensor that is not traced converts itself to a float, and the graph breaks around it")
+        pytest.skip("torch compiles around what it cannot trace: there every function runs in a compiled step")
+    if backend == "tensorflow":  # AutoGraph makes a new error of each, without its notes; Keras compiles without it
+        import tensorflow as tf
+
+        compiled = partial(tf.function, autograph=False)
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the backend's own error, whose kind is its own affair
         compiled(half_sine(0, 1))(tensor(0.5))
     assert "half_sine" in caught.value.__notes__[0]
