@@ -92,7 +92,7 @@ def _descent_lengths(losses: np.ndarray) -> list[int]:
     return lengths
 
 
-def slide(  # noqa: PLR0917 - fastai's signature
+def slide(
     lrs: Any, losses: Any, num_it: int, lr_diff: int = 15, thresh: float = 0.005, adjust_value: float = 1.0
 ) -> Suggestion:
     """Suggest the rate where an interval, slid left from the end, first finds the slope alike at both its ends.

@@ -113,10 +113,10 @@ def test_the_descent_fills_the_picture_where_the_loss_exploded_after_it():
 
 
 def test_noise_that_is_lowest_at_the_start_does_not_hide_the_rest():
-    losses = np.concatenate([[0.1], LOSSES[1:]])
+    losses = np.concatenate([[0.3, 0.1], LOSSES[2:]])
     low, high = plot_lr_find(RATES, losses).get_ylim()
     assert low < losses.min()
-    assert high > losses[1]
+    assert high > losses[2]
 
 
 def test_a_curve_that_only_rises_is_seen_up_to_its_level_and_one_with_a_nan_is_drawn():
@@ -308,7 +308,9 @@ def test_a_plain_function_of_one_number_is_a_schedule():
         ({"keys": ["lr", "wd"]}, ValueError, "`wd` is not scheduled. Pass some of `lr`, `mom`"),
         ({"keys": []}, ValueError, "nothing to plot"),
         ({"scheds": {}}, ValueError, "one_cycle"),
-        ({"scheds": SchedLin(0, 1)}, ValueError, "one_cycle"),
+        ({"scheds": SchedLin(0, 1)}, TypeError, "one_cycle"),
+        ({"scheds": {"lr": []}}, TypeError, r"`lr=\[\]`; a schedule is an annealer"),
+        ({"scheds": {"lr": [SchedLin([0, 0], [1, 2]), SchedLin(0, 1)]}}, ValueError, "one value at a time"),
         ({"scheds": {"lr": 0.1}}, TypeError, "`lr=0.1`; a schedule is an annealer"),
         ({"scheds": {"lr": "cosine"}}, TypeError, "SchedCos"),
         ({"steps_per_epoch": 10}, ValueError, "Pass for example `epochs=5`"),

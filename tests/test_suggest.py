@@ -130,6 +130,28 @@ def test_valley_chooses_among_ties_as_the_quadratic_search_does(losses):
         assert found == (0 if expected is None else expected)
 
 
+def oracle_slide(losses, lr_diff, thresh):
+    """Return the index at which the interval stops, slid left a point at a time."""
+    gradient = gradient_of(losses)
+    right = len(losses) - 1
+    found = right - lr_diff
+    while right - lr_diff >= 0 and abs(gradient[right] - gradient[right - lr_diff]) > thresh:
+        found = right - lr_diff
+        right -= 1
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(ties, st.integers(1, 12), st.sampled_from([0.0, 0.5, 1.0, 2.0]))
+def test_slide_stops_where_the_interval_slid_point_by_point_stops(losses, lr_diff, thresh):
+    lrs = rates(len(losses))
+    try:
+        lr, _ = slide(lrs, losses, len(losses), lr_diff=lr_diff, thresh=thresh)
+    except NoSuggestion:
+        return
+    assert lr == lrs[oracle_slide(losses, lr_diff, thresh)]
+
+
 def test_valley_marks_the_middle_of_a_descent_of_a_hundred_thousand_points():
     n = 99_999
     losses = np.concatenate([np.linspace(3, 2, n, endpoint=False), np.linspace(2, 9, 50)])
@@ -220,7 +242,13 @@ def test_any_pairs_of_numbers_give_a_point_inside_or_no_suggestion(suggest, pair
     assert_inside_or_refused(suggest, [lr for lr, _ in pairs], [loss for _, loss in pairs])
 
 
+class OnAnotherDevice:
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("not here")
+
+
 BAD = {
+    "tensors that cannot be read": (OnAnotherDevice(), OnAnotherDevice(), "cannot be read as numbers .not here."),
     "empty": ([], [], "0 points"),
     "three points": ([1e-3, 1e-2, 1e-1], [3, 2, 1], "3 points"),
     "flat": (rates(30), [0.7] * 30, "flat"),

@@ -62,8 +62,9 @@ def plot_sched(
         A figure with one Axes a hyper-parameter and one line a group; thin upright lines part the phases.
 
     Raises:
-        ValueError: when `scheds` is empty, a key is not in it, or `steps_per_epoch` is given without `epochs`.
-        TypeError: when a schedule cannot be called.
+        ValueError: when `scheds` is empty, a key is not in it, a list holds an annealer of several groups, `epochs` or
+            `steps_per_epoch` is no whole number of at least 1, or `steps_per_epoch` is given without `epochs`.
+        TypeError: when `scheds` is no mapping, or a schedule cannot be called.
         ImportError: when matplotlib is not installed.
 
     Example:
@@ -75,8 +76,9 @@ def plot_sched(
     After fastai's `Recorder.plot_sched`.
     """
     if not isinstance(scheds, Mapping) or not scheds:
-        received, expected = f"scheds={scheds!r}", "it is {hyper-parameter: annealer}, with at least one"
-        raise wrong_value("plot_sched", received, expected, "Pass for example `one_cycle(lr_max=0.1)`.")
+        wrong = wrong_value if isinstance(scheds, Mapping) else wrong_type
+        expected = "it is {hyper-parameter: annealer}, with at least one"
+        raise wrong("plot_sched", f"scheds={scheds!r}", expected, "Pass for example `one_cycle(lr_max=0.1)`.")
     names = _chosen(scheds, keys)
     ruler, length = _ruler(epochs, steps_per_epoch)
     tracks = {name: _track(name, scheds[name], length) for name in names}
@@ -139,8 +141,12 @@ def _thinned(batches: int) -> np.ndarray:
 
 def _sample(name: str, sched: Any, positions: np.ndarray) -> np.ndarray:
     """The values at the positions: (N,) or, with groups, (N, G)."""
-    if isinstance(sched, list | tuple):
-        return np.stack([_sample(name, each, positions) for each in sched], axis=-1)
+    if isinstance(sched, list | tuple) and sched:
+        each = [_sample(name, one, positions) for one in sched]
+        if any(values.ndim > 1 for values in each):
+            expected = "each annealer of a list is for one parameter group, and has one value at a time"
+            raise wrong_value("plot_sched", f"{name}={sched!r}", expected, "Pass one of them alone, or one value each.")
+        return np.stack(each, axis=-1)
     if not callable(sched):
         cure = f"Pass for example `{{{name!r}: SchedCos(0.1, 0)}}`."
         raise wrong_type("plot_sched", f"{name}={sched!r}", "a schedule is an annealer, or a list of them", cure)
