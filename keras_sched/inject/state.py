@@ -62,8 +62,6 @@ def variables(model: keras.Model) -> list[keras.Variable]:
     found = {id(variable): variable for variable in model.variables}
     for holder in (*_holders(model, keras.Optimizer, keras.Metric, keras.Loss), *model.metrics):
         found.update((id(variable), variable) for variable in getattr(holder, "variables", ()))
-    for seeds in _holders(model, keras.random.SeedGenerator):
-        found[id(seeds.state)] = seeds.state
     generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
     if generator is not None:
         found[id(generator.state)] = generator.state
