@@ -1,0 +1,88 @@
+"""What a search may pass to `fit`, and for how long, by the kind of its data."""
+
+import types
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import keras
+
+from keras_sched.errors import wrong_value
+
+# By name, so that no library is imported to recognise what does not come from it.
+_SHUFFLED_ALREADY = {
+    "DatasetV2": "tensorflow",
+    "DistributedDataset": "tensorflow",
+    "DistributedDatasetsFromFunction": "tensorflow",
+    "DataLoader": "",  # PyTorch's, and Grain's
+    "IterDataset": "grain",
+    "MapDataset": "grain",
+}
+
+
+def is_generator(x: Any) -> bool:
+    """Whether there is one pass through the data, which a `fit` takes up where the last one left it."""
+    return isinstance(x, types.GeneratorType)
+
+
+def check_data(x: Any, where: str) -> Any:
+    """Refuse data without a batch, and give back the data, of which nothing is missing.
+
+    Raises:
+        ValueError: when there is no batch in it, as far as it can be known.
+    """
+    if is_generator(x):
+        first = list(islice(x, 1))
+        if not first:
+            raise no_data("a generator that has ended", where)
+        return _chain(first, x)
+    if _is_empty(x):
+        raise no_data(f"{type(x).__name__} of length 0", where)
+    return x
+
+
+def no_data(received: str, where: str) -> ValueError:
+    """The error for data without a batch."""
+    return wrong_value(where, received, "the search needs data to train on", "Pass at least one batch.")
+
+
+def can_shuffle(x: Any) -> bool:
+    """Whether `fit` takes `shuffle` for such data."""
+    if isinstance(x, keras.utils.PyDataset):
+        return x.num_batches is not None
+    kinds = type(x).__mro__
+    known = (kind.__module__.startswith(_SHUFFLED_ALREADY.get(kind.__name__, "nowhere")) for kind in kinds)
+    return not is_generator(x) and not any(known)
+
+
+def no_more_than(x: Any, batches: int) -> Any:
+    """Data of which no thread that reads ahead takes more than so many batches."""
+    return _chain(islice(x, batches)) if is_generator(x) else x
+
+
+def passes(x: Any, batches: int) -> int:
+    """How many epochs are enough for so many batches: each has at least one, and a generator is passed once."""
+    return 1 if is_generator(x) else batches
+
+
+def _is_empty(x: Any) -> bool:
+    if isinstance(x, keras.utils.PyDataset):
+        return x.num_batches == 0
+    if hasattr(x, "cardinality"):
+        return int(x.cardinality()) == 0
+    if hasattr(x, "__len__") and not isinstance(x, dict | list | tuple):
+        return _length(x) == 0
+    return any(_length(part) == 0 for part in keras.tree.flatten(x))
+
+
+def _length(part: Any) -> int | None:
+    try:
+        return len(part)
+    except TypeError:  # a scalar, or data that does not know
+        return None
+
+
+def _chain(*parts: Any) -> Iterator[Any]:
+    """`itertools.chain` as a generator, which is what Keras knows."""
+    for part in parts:
+        yield from part

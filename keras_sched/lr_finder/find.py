@@ -1,0 +1,165 @@
+"""`lr_find`: a search in one call."""
+
+import os
+import warnings
+from typing import Any
+
+import keras
+
+from keras_sched.errors import wrong_state, wrong_type
+from keras_sched.groups import Groups
+from keras_sched.hypers import LearningRate
+from keras_sched.inject import build_like_fit
+from keras_sched.lr_finder.data import can_shuffle, check_data, is_generator, no_data, no_more_than, passes
+from keras_sched.lr_finder.found import LRFound, check_functions, search_found
+from keras_sched.lr_finder.search import Search
+from keras_sched.snapshot import check_cache_dir, take
+from keras_sched.suggest import valley
+
+WHERE = "lr_find"
+
+
+def lr_find(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    start_lr: LearningRate = 1e-7,
+    end_lr: LearningRate = 10,
+    num_it: int = 100,
+    stop_div: bool = True,
+    show_plot: bool = True,
+    suggest_funcs: Any = valley,
+    wd: float | None = None,
+    validation_data: Any = None,
+    groups: Groups | None = None,
+    repeats: int = 1,
+    cache_dir: str | os.PathLike[str] | None = None,
+    batch_size: int | None = None,
+    steps_per_epoch: int | None = None,
+    shuffle: bool | str = True,
+    sample_weight: Any = None,
+    class_weight: dict[int, float] | None = None,
+    verbose: Any = "auto",
+) -> LRFound:
+    """Search for a learning rate: train with a rate that rises from batch to batch, record the losses, undo it all.
+
+    Weights, optimizer, metrics, random numbers: everything is to the bit as it was, however the search ends.
+
+    Args:
+        model: a compiled Keras model.
+        x, y: what `model.fit` takes.
+        start_lr: the rate of the first batch, above 0, or one a parameter group.
+        end_lr: the rate that would follow the last batch, above `start_lr`, or one a parameter group.
+        num_it: how many batches it takes, at least 1; fewer than 6 are 6. It goes on into the next epoch.
+        stop_div: whether it ends where the smoothed loss exceeds four times its best. A loss that is not finite ends it
+            anyway, and is dropped.
+        show_plot: whether to plot the curve.
+        suggest_funcs: a suggestion function, or several: `valley`, `slide`, `minimum`, `steep`, `min_grad`,
+            `inflection`, or your own `f(lrs, losses, num_it) -> (lr, (x, y))`.
+        wd: a weight decay for the search.
+        validation_data: what the loss of each point is measured on, in place of its batch; as for `model.fit`.
+        groups: the parameter groups, as for `ParamScheduler`.
+        repeats: how many searches, from the same weights over the batches that follow. The curve is their median.
+        cache_dir: an existing folder for the copy of the model's state; `None` keeps it in memory.
+        batch_size, steps_per_epoch, shuffle, sample_weight, class_weight, verbose: as for `model.fit`.
+
+    Returns:
+        A named tuple with one field a suggestion, called as its function: a rate, or `None` where there is none. Its
+        attributes are `lrs`, `losses` (smoothed), `raw_losses`, each of shape (N,), `stopped` (why it ended), `spread`
+        (of several searches) and `plot()`.
+
+    Raises:
+        ValueError: when a rate is not above 0, `start_lr` not below `end_lr`, `num_it` or `repeats` no whole number
+            above 0, or there is no data.
+        TypeError: when a suggestion function cannot be called.
+        RuntimeError: when the model is not compiled, or its `train_step` tells no loss.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import lr_find, minimum, steep
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> model.compile("sgd", loss="mse")
+        >>> x = np.linspace(0, 1, 64, dtype="float32")[:, None]
+        >>> found = lr_find(model, x, 3 * x, batch_size=8, shuffle=False, suggest_funcs=(minimum, steep), verbose=0)
+        >>> lr_min, lr_steep = found
+        >>> found.stopped, f"{lr_min:.1e}", f"{lr_steep:.1e}"
+        ('num_it', '8.3e-02', '4.8e-01')
+
+    Source: "Cyclical Learning Rates for Training Neural Networks", Smith 2015; the form is fastai's.
+    """
+    model = _checked_model(model)
+    functions = check_functions(suggest_funcs, WHERE)
+    search = Search(
+        WHERE,
+        start_lr,
+        end_lr,
+        num_it,
+        stop_div=stop_div,
+        wd=wd,
+        groups=groups,
+        repeats=repeats,
+        validation=_validation(validation_data, batch_size),
+    )
+    check_cache_dir(WHERE, cache_dir)
+    once = is_generator(x)
+    x = check_data(x, WHERE)
+    arguments = {
+        "y": y,
+        "batch_size": batch_size,
+        "steps_per_epoch": None if once else steps_per_epoch,
+        "shuffle": shuffle if can_shuffle(x) else False,
+        "sample_weight": sample_weight,
+        "class_weight": class_weight,
+    }
+    x = build_like_fit(model, x, **arguments)
+    with take(model, cache_dir, data=x) as snapshot:
+        search.rewind = snapshot.rewind
+        _search(model, search, x, arguments, verbose)
+    found = search_found(search.record, functions, WHERE)
+    if show_plot:
+        found.plot()
+    return found
+
+
+def _search(model: keras.Model, search: Search, x: Any, arguments: dict[str, Any], verbose: Any) -> None:
+    batches = search.most_batches(model)
+    with warnings.catch_warnings():
+        # More batches than an epoch has are what is wanted here.
+        warnings.filterwarnings("ignore", "Your input ran out of data")
+        try:
+            model.fit(
+                no_more_than(x, batches), epochs=passes(x, batches), callbacks=[search], verbose=verbose, **arguments
+            )
+        except UnboundLocalError as error:  # Keras' own, on JAX, after an epoch without a batch
+            if search.run:
+                raise
+            raise no_data("data without a batch", WHERE) from error
+    if not search.run:
+        raise no_data("data without a batch", WHERE)
+
+
+def _checked_model(model: Any) -> keras.Model:
+    """The compiled model, also where it came wrapped, as PyTorch's DistributedDataParallel does it."""
+    wrapped = getattr(model, "module", None)
+    if not isinstance(model, keras.Model) and isinstance(wrapped, keras.Model):
+        model = wrapped
+    if not isinstance(model, keras.Model):
+        raise wrong_type(WHERE, repr(model), "it searches with a Keras model", "Pass one that is compiled.")
+    if not model.compiled or model.optimizer is None:
+        raise wrong_state(
+            WHERE,
+            f"the model `{model.name}`, which is not compiled",
+            "it trains with the optimizer and the loss it was compiled with",
+            "Compile it first: `model.compile(optimizer='adam', loss=...)`.",
+        )
+    return model
+
+
+def _validation(data: Any, batch_size: int | None) -> dict[str, Any] | None:
+    """What `evaluate` takes, of what `fit` takes as `validation_data`."""
+    if data is None:
+        return None
+    parts = keras.utils.unpack_x_y_sample_weight(data) if isinstance(data, list | tuple) else (data, None, None)
+    check_data(parts[0], WHERE)
+    return dict(zip(("x", "y", "sample_weight"), parts, strict=True)) | {"batch_size": batch_size}

@@ -1,0 +1,219 @@
+"""What a search found: a named tuple with one learning rate a suggestion, and the curve behind it."""
+
+import base64
+import functools
+import html
+import warnings
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Sequence
+from keyword import iskeyword
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_sched.errors import NoSuggestion, wrong_type
+from keras_sched.lr_finder.record import Curve, Record
+from keras_sched.plot import plot_lr_find, png
+from keras_sched.suggest import Point, points_seen
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SuggestionFunction = Callable[..., Any]
+Spread = tuple[float, float]
+
+
+class LRFound:
+    """What `lr_find` returns: a named tuple with one field a suggestion, a learning rate or `None`.
+
+    The rest are attributes. It pickles, and a notebook shows it as a table with its plot.
+    """
+
+    if TYPE_CHECKING:
+        _fields: tuple[str, ...]
+
+        def __getattr__(self, name: str) -> float | None: ...
+        def __iter__(self) -> Any: ...
+        def __len__(self) -> int: ...
+        def __getitem__(self, index: int) -> float | None: ...
+
+    record: Record
+    """Everything that was measured."""
+    points: dict[str, Point | None]
+    """{suggestion: the point (rate, loss) to mark}."""
+    spread: dict[str, Spread | None]
+    """{suggestion: the lowest and the highest rate that the searches suggest one by one}; `None` of fewer than two."""
+
+    @property
+    def lrs(self) -> NDArray[np.float64]:
+        """The rate of each batch; (N,)."""
+        return self.record.lrs
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """The smoothed loss of each batch; (N,). Of several searches, the median."""
+        return self.record.losses
+
+    @property
+    def raw_losses(self) -> NDArray[np.float64]:
+        """The loss of each batch; (N,). Of several searches, the median."""
+        return self.record.raw_losses
+
+    @property
+    def stopped(self) -> str:
+        """Why it ended: `num_it`, `diverged`, `not finite`, or `data ended`."""
+        return self.record.stopped
+
+    def plot(self, **arguments: Any) -> "Axes":
+        """Plot the curve with the suggestions marked, and of several searches the band that they lie in.
+
+        Args:
+            arguments: `skip_start`, `skip_end`, `ax`, and what else `plot_lr_find` takes.
+
+        Returns:
+            The Axes.
+        """
+        return plot_record(self.record, self.points, **arguments)
+
+    def _repr_png_(self) -> bytes:
+        return png("lr_find", lambda ax: self.plot(ax=ax))
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{name}</th><td>{_shown(lr)}</td></tr>" for name, lr in self._told().items())
+        picture = base64.b64encode(self._repr_png_()).decode()
+        return (
+            f"<table>{rows}</table><p>{html.escape(self.record.why)}</p>"
+            f'<img alt="loss over learning rate" src="data:image/png;base64,{picture}">'
+        )
+
+    def _told(self) -> dict[str, tuple[float | None, Spread | None]]:
+        return {name: (getattr(self, name), self.spread[name]) for name in self._fields}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _found, (tuple(self._fields), tuple(self), self.record, self.points, self.spread)
+
+
+def search_found(record: Record, functions: Sequence[SuggestionFunction], where: str) -> LRFound:
+    """Ask the functions; each one that suggests nothing warns with its reason, and leaves `None`."""
+    rates: dict[str, float | None] = {}
+    points: dict[str, Point | None] = {}
+    spread: dict[str, Spread | None] = {}
+    for name, function in zip(field_names(functions), functions, strict=True):
+        try:
+            rates[name], points[name] = _ask(function, record.lrs, record.losses, record.num_it, where)
+        except NoSuggestion as reason:
+            warnings.warn(str(reason), UserWarning, stacklevel=3)
+            rates[name] = points[name] = None
+        spread[name] = _spread(function, record, where)
+    return _found(tuple(rates), tuple(rates.values()), record, points, spread)
+
+
+def check_functions(functions: Any, where: str) -> tuple[SuggestionFunction, ...]:
+    """The suggestion functions as a tuple: one, several or none of them.
+
+    Raises:
+        TypeError: when one cannot be called.
+    """
+    if functions is None:
+        return ()
+    listed = (functions,) if callable(functions) else functions
+    if not isinstance(listed, Iterable) or isinstance(listed, str):
+        listed = (listed,)
+    listed = tuple(listed)
+    for function in listed:
+        if not callable(function):
+            raise wrong_type(
+                where,
+                f"suggest_funcs={functions!r}",
+                "it is a suggestion function, or several",
+                "Pass for example `suggest_funcs=(valley, steep)`.",
+            )
+    return listed
+
+
+def field_names(functions: Sequence[SuggestionFunction]) -> list[str]:
+    """One name a function, its own where it has one; where two would be the same, the later gets `_2`, `_3`."""
+    names: list[str] = []
+    for function in functions:
+        name = _name(function)
+        others = (name if count == 1 else f"{name}_{count}" for count in range(1, len(names) + 3))
+        names.append(next(each for each in others if each not in names and each not in _TAKEN))
+    return names
+
+
+def _name(function: SuggestionFunction) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = str(getattr(function, "__name__", type(function).__name__)).strip("_")
+    return name if name.isidentifier() and not iskeyword(name) else "suggestion"
+
+
+def plot_record(record: Record, points: dict[str, Point | None], **arguments: Any) -> "Axes":
+    """Plot a record, with the points of suggestions."""
+    arguments = {"suggestions": points, "band": record.band, "diverged": record.diverged} | arguments
+    return plot_lr_find(record.lrs, record.losses, **arguments)
+
+
+def _ask(
+    function: SuggestionFunction, lrs: Any, losses: Any, num_it: int, where: str
+) -> tuple[float, Point | None]:
+    answer = function(*points_seen(lrs, losses, num_it), num_it)
+    if isinstance(answer, Real):  # a rate alone: there is no point to mark
+        return float(answer), None
+    try:
+        lr, (x, y) = answer
+        return float(lr), (float(x), float(y))
+    except (TypeError, ValueError) as error:
+        raise wrong_type(
+            where,
+            f"{answer!r} from `{_name(function)}`",
+            "a suggestion is a rate and the point to mark, `(lr, (x, y))`",
+            "Return that, or raise `NoSuggestion` with the reason why there is none.",
+        ) from error
+
+
+def _spread(function: SuggestionFunction, record: Record, where: str) -> Spread | None:
+    if len(record.curves) == 1:
+        return None
+    rates = [rate for curve in record.curves if (rate := _rate_of(function, curve, record, where)) is not None]
+    return (min(rates), max(rates)) if len(rates) > 1 else None
+
+
+def _rate_of(function: SuggestionFunction, curve: Curve, record: Record, where: str) -> float | None:
+    points = min(len(curve.losses), len(record.lrs))
+    try:
+        return _ask(function, record.lrs[:points], curve.losses[:points], record.num_it, where)[0]
+    except NoSuggestion:
+        return None
+
+
+def _shown(told: tuple[float | None, Spread | None]) -> str:
+    rate, spread = told
+    if rate is None:
+        return "no suggestion"
+    return f"{rate:.2e}" if spread is None else f"{rate:.2e} ({spread[0]:.2e} to {spread[1]:.2e})"
+
+
+@functools.cache
+def _kind(names: tuple[str, ...]) -> Any:
+    fields = namedtuple("LRFound", names)  # noqa: PYI024 - the fields are the user's functions
+    return type("LRFound", (LRFound, fields), {"__doc__": LRFound.__doc__})
+
+
+def _found(
+    names: tuple[str, ...],
+    rates: tuple[float | None, ...],
+    record: Record,
+    points: dict[str, Point | None],
+    spread: dict[str, Spread | None],
+) -> LRFound:
+    found = _kind(names)(*rates)
+    found.record, found.points, found.spread = record, points, spread
+    return found
+
+
+_TAKEN = frozenset(
+    {name for name in vars(LRFound) if not name.startswith("_")} | set(LRFound.__annotations__)
+)  # what a suggestion cannot be called

@@ -1,0 +1,144 @@
+"""What a search measures: losses as they come, smoothed, the rule that ends it, and the record that is left of it."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+BETA = 0.98  # fastai's
+WORST = 4.0  # times the best smoothed loss, as in fastai
+
+# Why a search ended.
+ALL_RUN = "num_it"
+DIVERGED = "diverged"
+NOT_FINITE = "not finite"
+DATA_ENDED = "data ended"
+INTERRUPTED = "interrupted"
+
+_SAID = {
+    ALL_RUN: "all {num_it} batches were run",
+    DIVERGED: "the smoothed loss exceeded four times its best after {points} of {num_it} batches",
+    NOT_FINITE: "the loss of batch {points} was not finite, and is dropped",
+    DATA_ENDED: "the fit ended, or had no more data, after {points} of {num_it} batches",
+    INTERRUPTED: "an error, or a key, interrupted it after {points} of {num_it} batches",
+}
+
+
+class Recorder:
+    """Takes the losses of one search, batch by batch, and says when it is over.
+
+    Args:
+        num_it: after how many batches it ends.
+        stop_div: whether it ends where the loss diverges.
+    """
+
+    def __init__(self, num_it: int, *, stop_div: bool) -> None:
+        self.num_it = num_it
+        self.stop_div = stop_div
+        self.raw: list[float] = []
+        self.smoothed: list[float] = []
+        self.stopped: str | None = None
+        self._mean = 0.0
+        self._best = math.inf
+
+    def add(self, loss: float) -> None:
+        """Take the next batch's loss; one that is not finite ends the search, and is dropped."""
+        if not math.isfinite(loss):
+            self.stopped = NOT_FINITE
+            return
+        self.raw.append(loss)
+        self._mean = BETA * self._mean + (1 - BETA) * loss
+        smoothed = self._mean / (1 - BETA ** len(self.raw))
+        self.smoothed.append(smoothed)
+        self._best = min(self._best, smoothed)
+        if self.stop_div and smoothed > self._limit():
+            self.stopped = DIVERGED
+        elif len(self.raw) == self.num_it:
+            self.stopped = ALL_RUN
+
+    def _limit(self) -> float:
+        # Four times a loss below 0 is less than it: the same distance from the best, upwards.
+        return self._best + (WORST - 1) * abs(self._best)
+
+    def curve(self) -> "Curve":
+        """What was taken so far."""
+        return Curve(np.array(self.smoothed), np.array(self.raw), self.stopped or INTERRUPTED)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The losses of one search, smoothed and raw, each of shape (N,), and why it ended."""
+
+    losses: Array
+    raw_losses: Array
+    stopped: str
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What one search found, or several from the same weights: then its losses are the medians.
+
+    Args:
+        lrs: the rate of each batch, of the last parameter group where there are several; shape (N,).
+        losses: the smoothed loss of each batch; shape (N,).
+        raw_losses: the loss of each batch; shape (N,).
+        stopped: why it ended.
+        num_it: how many batches it was to take.
+        curves: each search's own losses.
+    """
+
+    lrs: Array
+    losses: Array
+    raw_losses: Array
+    stopped: str
+    num_it: int
+    curves: tuple[Curve, ...]
+
+    @classmethod
+    def of(cls, curves: Sequence[Curve], rates: Callable[[Array], Array], num_it: int) -> "Record":
+        """The record of some searches; `rates` gives the rate at a position of the search."""
+        losses = _median([curve.losses for curve in curves])
+        raw_losses = _median([curve.raw_losses for curve in curves])[: len(losses)]
+        lrs = rates(np.arange(len(losses)) / num_it)
+        stopped = Counter(curve.stopped for curve in curves).most_common(1)[0][0]
+        return cls(lrs, losses, raw_losses, stopped, num_it, tuple(curves))
+
+    @property
+    def band(self) -> tuple[Array, Array] | None:
+        """The lowest and the highest loss of several searches at each batch; `None` of one."""
+        if len(self.curves) == 1:
+            return None
+        table = _table([curve.losses for curve in self.curves])[:, : len(self.losses)]
+        return table.min(axis=0), np.where(np.isfinite(table), table, -np.inf).max(axis=0)
+
+    @property
+    def diverged(self) -> tuple[float, float] | None:
+        """The point (rate, loss) at which it diverged."""
+        if self.stopped != DIVERGED or not len(self.lrs):
+            return None
+        return float(self.lrs[-1]), float(self.losses[-1])
+
+    @property
+    def why(self) -> str:
+        """Why it ended, in a sentence."""
+        said = _SAID[self.stopped].format(points=len(self.losses), num_it=self.num_it)
+        alike = sum(curve.stopped == self.stopped for curve in self.curves)
+        return said if len(self.curves) == 1 else f"{alike} of {len(self.curves)} searches: {said}"
+
+
+def _median(losses: Sequence[Array]) -> Array:
+    """The median at each batch that most of the searches reached: one that has ended is as high as can be."""
+    table = _table(losses)
+    with np.errstate(invalid="ignore"):
+        median = np.median(table, axis=0) if table.size else np.zeros(0)
+    return median[np.isfinite(median)]
+
+
+def _table(losses: Sequence[Array]) -> Array:
+    longest = max(len(each) for each in losses)
+    return np.stack([np.concatenate([each, np.full(longest - len(each), np.inf)]) for each in losses])
