@@ -38,6 +38,7 @@ from keras_sched.fit import fit_flat_cos, fit_one_cycle, fit_sgdr
 from keras_sched.freezing import freeze, freeze_to, is_frozen, unfreeze
 from keras_sched.groups import layer_groups
 from keras_sched.inject import scheduled
+from keras_sched.lr_finder import LRFinder, lr_find
 from keras_sched.optimal_lr import find_optimal_lr
 from keras_sched.plot import plot_lr_find, plot_sched
 from keras_sched.recipes import (
@@ -51,3 +52,58 @@ from keras_sched.recipes import (
 )
 from keras_sched.schedule import AnnealedSchedule
 from keras_sched.suggest import inflection, min_grad, minimum, slide, steep, valley
+
+__all__ = [
+    "SGDR",
+    "AnnealedSchedule",
+    "FlatCos",
+    "InverseSqrt",
+    "LRFinder",
+    "NoSuggestion",
+    "OneCycle",
+    "ParamScheduler",
+    "SchedCos",
+    "SchedExp",
+    "SchedInvSqrt",
+    "SchedLin",
+    "SchedNo",
+    "SchedOneMinusSqrt",
+    "SchedPoly",
+    "Triangular",
+    "WarmupCosine",
+    "WarmupStableDecay",
+    "annealer",
+    "combine_scheds",
+    "combined_cos",
+    "find_optimal_lr",
+    "fine_tune",
+    "fit_flat_cos",
+    "fit_one_cycle",
+    "fit_sgdr",
+    "flat_cos",
+    "freeze",
+    "freeze_to",
+    "inflection",
+    "inverse_sqrt",
+    "is_frozen",
+    "layer_groups",
+    "lr_find",
+    "min_grad",
+    "minimum",
+    "one_cycle",
+    "plot_lr_find",
+    "plot_sched",
+    "sched_cos",
+    "sched_exp",
+    "sched_lin",
+    "sched_no",
+    "scheduled",
+    "sgdr",
+    "slide",
+    "steep",
+    "triangular",
+    "unfreeze",
+    "valley",
+    "warmup_cosine",
+    "warmup_stable_decay",
+]
