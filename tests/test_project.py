@@ -81,3 +81,10 @@ def test_every_link_between_pages_leads_somewhere():
         if "://" not in target and not (file.parent / target).exists()
     ]
     assert dead == []
+
+
+def test_the_oldest_versions_that_are_accepted_are_those_that_are_tested():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    accepted = dict(dependency.split(">=") for dependency in project["dependencies"])
+    tested = dict(re.findall(r"(?m)^(\w[\w-]*)==(.*)$", (ROOT / "tests" / "oldest.txt").read_text()))
+    assert {name: tested[name] for name in accepted} == {name: f"{least}.0" for name, least in accepted.items()}
