@@ -46,7 +46,7 @@ class Injection:
         self.group_of = group_of
         self.read: Callable[[], Values] | None = None
         self.check: Callable[[Any], None] | None = None  # told the gradients before they are applied
-        self.peek: Callable[[], Values] | None = None  # where reading takes a row, this one does not
+        self.peek: Callable[[], Values] | None = None  # those of the running step, before its update and after
         self._lock = threading.Lock()
         self._inside = 0
         self._before: dict[str, Any] = {}

@@ -71,14 +71,21 @@ class JaxStep(ScheduledStep):
     def _step(self, state: Any, data: Any, windows: Any, starts: Any) -> Any:
         for injection, layout, window, start in zip(self.injections, self.layouts, windows, starts, strict=True):
             injection.read = _reader(injection, layout, window, start)
+            injection.peek = _peeker(layout, window, self._count(injection, state) - start)
         heard = BatchLoss()
         try:
             with heard.listening(self.model):
                 logs, state = self.model.train_step(state, data)
         finally:
             for injection in self.injections:
-                injection.read = None  # it holds this trace's own values
+                injection.read = injection.peek = None  # they hold this trace's own values
         return _with_loss(logs, heard), state
+
+    def _count(self, injection: Injection, state: Any) -> Any:
+        """The steps that an optimizer has taken, from a state that is in flight."""
+        iterations = injection.optimizer._iterations
+        place = next(i for i, variable in enumerate(self.model.optimizer.variables) if variable is iterations)
+        return state[2][place]
 
     def _shardings(self) -> Any:
         if keras.distribution.distribution() is None:
@@ -86,14 +93,17 @@ class JaxStep(ScheduledStep):
         return (None, self.model._get_state_sharding_spec())
 
 
-def read_row(optimizer: keras.Optimizer, layout: Layout, window: Any, start: Any) -> Values:
-    """The values of the step that `optimizer` is about to take."""
-    row = jax.lax.dynamic_index_in_dim(window, optimizer._iterations.value - start, keepdims=False)
-    return layout.values(row)
-
-
 def _reader(injection: Injection, layout: Layout, window: Any, start: Any) -> Callable[[], Values]:
-    return lambda: read_row(injection.optimizer, layout, window, start)
+    """Reads the values of the update that the optimizer is about to make."""
+    return lambda: _row(layout, window, injection.optimizer._iterations.value - start)
+
+
+def _peeker(layout: Layout, window: Any, place: Any) -> Callable[[], Values]:
+    return lambda: _row(layout, window, place)
+
+
+def _row(layout: Layout, window: Any, place: Any) -> Values:
+    return layout.values(jax.lax.dynamic_index_in_dim(window, place, keepdims=False))
 
 
 def _with_loss(logs: Any, heard: BatchLoss) -> Any:

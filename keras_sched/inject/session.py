@@ -188,7 +188,7 @@ class ScheduledFit:
             shown = self._shown.get(id(leaf))
             if shown is not None:
                 shown.injection = injection
-                shown.peek = None if self.backend == "jax" else _rate_of_step(injection, layout)
+                shown.peek = _rate_of_step(injection, layout)
 
     def _show(self, leaf: Leaf) -> None:
         """Let others read and write the scheduled rate, from before the first batch."""
@@ -329,13 +329,12 @@ class ScheduledFit:
 
 
 def _rate_of_step(injection: Injection, layout: Layout) -> Callable[[], Any]:
-    """Reads the rate of the step that is being made, or run, outside `apply`."""
+    """Reads the rate of the step that is being made, or run, outside `apply`; `None` where none is."""
 
     def rate() -> Any:
-        peek = injection.peek or injection.read
-        if peek is None:
-            raise RuntimeError("a step's rate was asked for outside a step")
-        value = peek()[RATE][-1]
+        if injection.peek is None:
+            return None
+        value = injection.peek()[RATE][-1]
         return value() if layout.rate_is_callable else value
 
     return rate

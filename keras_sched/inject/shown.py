@@ -21,8 +21,7 @@ class ShownRate:
         optimizer: the optimizer whose rate is scheduled.
         current: gives the rate of the last batch run, or before any of the first one to come.
 
-    `peek` gives the rate of the coming batch as a tensor, inside a step that is being made; it is `None` where the
-    backend has no way to know it there.
+    `peek` gives the rate of the running batch, inside a step that is being made or run, and `None` outside one.
     """
 
     def __init__(self, model: keras.Model, optimizer: keras.Optimizer, current: Callable[[], float]) -> None:
@@ -58,8 +57,9 @@ class ShownRate:
         own = type(self.optimizer)._get_current_learning_rate
         if self.injection is not None and self.injection.applying:
             return own(self.optimizer)
-        if self.stepping:
-            return own(self.optimizer) if self.peek is None else self.peek()
+        rate = self.peek() if self.stepping and self.peek is not None else None
+        if rate is not None:
+            return rate
         if not inside_fit(self.model):
             return own(self.optimizer)
         return self._as_variable()

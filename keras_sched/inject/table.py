@@ -123,7 +123,7 @@ class Table:
         if curve is None:
             return np.full((len(rows), self.groups), self.nominal[attribute])
         values = np.asarray(curve(rows), dtype=np.float64)
-        values = np.broadcast_to(values.reshape(len(rows), -1), (len(rows), self.groups))
+        values = np.broadcast_to(values if values.ndim == 2 else values[:, None], (len(rows), self.groups))
         return values * self._factor(rows)[:, None] if attribute == RATE else values
 
     def _factor(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -50,6 +50,10 @@ class TensorFlowStep(ScheduledStep):
         self.starts[which].assign(start)
 
     def _step(self, data: Any) -> Any:
+        for injection, layout, window, start in zip(
+            self.injections, self.layouts, self.windows, self.starts, strict=True
+        ):
+            injection.peek = _peeker(layout, window, _place(injection.optimizer, start))
         heard = BatchLoss()
         with heard.listening(self.model):
             logs = self.model.train_step(data)
@@ -59,15 +63,21 @@ class TensorFlowStep(ScheduledStep):
         return heard.into(logs)
 
 
-def read_row(optimizer: keras.Optimizer, layout: Layout, window: Any, start: Any) -> Values:
-    """The values of the step that `optimizer` is about to take."""
-    iterations = tf.cast(tf.convert_to_tensor(optimizer._iterations), tf.int64)
-    place = tf.clip_by_value(iterations - tf.cast(start, tf.int64), 0, layout.rows - 1)
-    return layout.values(tf.gather(window, place))
-
-
 def _reader(injection: Injection, layout: Layout, window: Any, start: Any) -> Callable[[], Values]:
-    return lambda: read_row(injection.optimizer, layout, window, start)
+    """Reads the values of the update that the optimizer is about to make."""
+    return lambda: _row(layout, window, _place(injection.optimizer, start))
+
+
+def _peeker(layout: Layout, window: Any, place: Any) -> Callable[[], Values]:
+    return lambda: _row(layout, window, place)
+
+
+def _place(optimizer: keras.Optimizer, start: Any) -> Any:
+    return tf.cast(tf.convert_to_tensor(optimizer._iterations), tf.int64) - tf.cast(start, tf.int64)
+
+
+def _row(layout: Layout, window: Any, place: Any) -> Values:
+    return layout.values(tf.gather(window, tf.clip_by_value(place, 0, layout.rows - 1)))
 
 
 def _variable(value: Any) -> tf.Variable:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import torch
 
-from keras_sched.inject.apply import Injection
+from keras_sched.inject.apply import Injection, Values
 from keras_sched.inject.batch_loss import BatchLoss
 from keras_sched.inject.rows import HostRows, Layout
 from keras_sched.inject.steps import ScheduledStep
@@ -31,12 +31,14 @@ class TorchStep(ScheduledStep):
     def make(self) -> Callable[..., Any]:
         """What takes the place of `model.train_function`."""
         for injection, rows in zip(self.injections, self.rows, strict=True):
-            injection.read, injection.peek = rows.take, rows.peek
+            injection.read = rows.take
             if self.model.jit_compile:
                 # Dynamo would compile anew for each new float, and give up after a few.
                 injection.apply = torch.compiler.disable(injection.apply)  # type: ignore[method-assign]
 
         def function(data: Any) -> Any:
+            for injection, rows in zip(self.injections, self.rows, strict=True):
+                injection.peek = _always(rows.peek())
             with self.installed():
                 return self._with_losses(data) if self.wants_losses else self.plain(data)
 
@@ -56,6 +58,10 @@ class TorchStep(ScheduledStep):
             logs = self.plain(data)
         self.batch_losses = [None if heard.value is None else torch.as_tensor(heard.value).detach()]
         return logs
+
+
+def _always(values: Values) -> Callable[[], Values]:
+    return lambda: values
 
 
 def mean_over_ranks(loss: Any) -> Any:
