@@ -3,7 +3,7 @@
 from keras_sched.inject.building import build_like_fit
 from keras_sched.inject.leaf import Plan, compiled_rate
 from keras_sched.inject.loop import ScheduledLoop, scheduled
-from keras_sched.inject.search import SearchedFit, no_loss
+from keras_sched.inject.search import SearchedFit
 from keras_sched.inject.session import ScheduledFit
 
 __all__ = [
@@ -13,6 +13,5 @@ __all__ = [
     "SearchedFit",
     "build_like_fit",
     "compiled_rate",
-    "no_loss",
     "scheduled",
 ]

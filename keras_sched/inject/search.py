@@ -16,7 +16,6 @@ SEARCH_NAMES = {
     "_async_train": "whether any of the callbacks has a hook for the end of a batch",
     "_distributed_dataset": "the shapes of a batch, without taking one (TensorFlow)",
     "_get_iterator": "where `fit` takes its batches from, outside the step (PyTorch)",
-    "_jax_state": "the state between two batches, with the count of the steps taken (JAX)",
     "_should_eval": "whether an epoch is followed by validation",
 }
 
@@ -111,15 +110,13 @@ class SearchedFit:
         self.attach_state()
         return int(keras.ops.convert_to_numpy(optimizer.iterations))
 
-    def validation_loss(self, **data: Any) -> Any:
-        """The loss on other data, as `evaluate` tells it, between two batches."""
+    def validation_logs(self, **data: Any) -> Any:
+        """What `evaluate` tells of other data, between two batches."""
         self.attach_state()
         logs = self._model.evaluate(verbose=0, return_dict=True, **data)
         if self.session.backend == "torch":
             self._model.train()  # as Keras sets it at an epoch's beginning; `evaluate` has changed it
-        if "loss" not in logs:
-            raise no_loss("test_step", logs)
-        return self.over_ranks(logs["loss"])
+        return logs
 
     def attach_state(self) -> None:
         """Let the model's variables have their values, which on JAX are in flight within an epoch."""
@@ -179,17 +176,6 @@ class SearchedFit:
                 hook(*arguments, **named)
 
         return guarded
-
-
-def no_loss(step: str, logs: Any) -> RuntimeError:
-    """The error for a model that does not tell its loss."""
-    told = ", ".join(logs) if isinstance(logs, dict) and logs else "nothing"
-    return wrong_state(
-        "lr_find",
-        f"a `{step}` which returns {told}",
-        "the search follows `loss`",
-        f"Let `{step}` return it too: `{{'loss': ...}}`.",
-    )
 
 
 class _Guarded:

@@ -34,16 +34,17 @@ def check_data(x: Any, where: str) -> Any:
     if is_generator(x):
         first = list(islice(x, 1))
         if not first:
-            raise no_data("a generator that has ended", where)
+            raise _no_data("a generator that has ended", where)
         return _chain(first, x)
     if _is_empty(x):
-        raise no_data(f"{type(x).__name__} of length 0", where)
+        raise _no_data(f"{type(x).__name__} of length 0", where)
     return x
 
 
-def no_data(received: str, where: str) -> ValueError:
-    """The error for data without a batch."""
-    return wrong_value(where, received, "the search needs data to train on", "Pass at least one batch.")
+def check_ran(batches: int, where: str) -> None:
+    """Refuse data which, as the fit has found, had no batch."""
+    if not batches:
+        raise _no_data("data without a batch", where)
 
 
 def can_shuffle(x: Any) -> bool:
@@ -63,6 +64,10 @@ def no_more_than(x: Any, batches: int) -> Any:
 def passes(x: Any, batches: int) -> int:
     """How many epochs are enough for so many batches: each has at least one, and a generator is passed once."""
     return 1 if is_generator(x) else batches
+
+
+def _no_data(received: str, where: str) -> ValueError:
+    return wrong_value(where, received, "the search needs data to train on", "Pass at least one batch.")
 
 
 def _is_empty(x: Any) -> bool:

@@ -10,7 +10,7 @@ from keras_sched.errors import wrong_state, wrong_type
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 from keras_sched.inject import build_like_fit
-from keras_sched.lr_finder.data import can_shuffle, check_data, is_generator, no_data, no_more_than, passes
+from keras_sched.lr_finder.data import can_shuffle, check_data, check_ran, is_generator, no_more_than, passes
 from keras_sched.lr_finder.found import LRFound, check_functions, search_found
 from keras_sched.lr_finder.search import Search
 from keras_sched.snapshot import check_cache_dir, take
@@ -131,12 +131,10 @@ def _search(model: keras.Model, search: Search, x: Any, arguments: dict[str, Any
             model.fit(
                 no_more_than(x, batches), epochs=passes(x, batches), callbacks=[search], verbose=verbose, **arguments
             )
-        except UnboundLocalError as error:  # Keras' own, on JAX, after an epoch without a batch
-            if search.run:
-                raise
-            raise no_data("data without a batch", WHERE) from error
-    if not search.run:
-        raise no_data("data without a batch", WHERE)
+        except UnboundLocalError:  # Keras' own, on JAX, after an epoch without a batch
+            check_ran(search.run, WHERE)
+            raise
+    check_ran(search.run, WHERE)
 
 
 def _checked_model(model: Any) -> keras.Model:

@@ -8,10 +8,10 @@ import numpy as np
 
 from keras_sched.annealers import SchedExp, SchedNo
 from keras_sched.callbacks import Scheduler
-from keras_sched.errors import check_not_negative, check_whole, wrong_value
+from keras_sched.errors import check_not_negative, check_whole, wrong_state, wrong_value
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
-from keras_sched.inject import ScheduledFit, SearchedFit, no_loss
+from keras_sched.inject import ScheduledFit, SearchedFit
 from keras_sched.lr_finder.progress import Progress
 from keras_sched.lr_finder.record import ALL_RUN, DATA_ENDED, Array, Curve, Record, Recorder
 
@@ -162,14 +162,22 @@ class Search(Scheduler):
 
     def _loss(self, logs: Any) -> Any:
         if self._validation is not None:
-            return self._fit.validation_loss(**self._validation)
+            return self._loss_in(self._fit.validation_logs(**self._validation), "test_step")
         own = self._fit.own_loss()
         if own is not None:
             return own
-        if not isinstance(logs, Mapping) or "loss" not in logs:
-            raise no_loss("train_step", logs)
         self._loss_in_logs = True
-        return self._fit.over_ranks(logs["loss"])
+        return self._loss_in(logs, "train_step")
+
+    def _loss_in(self, logs: Any, step: str) -> Any:
+        if isinstance(logs, Mapping) and "loss" in logs:
+            return self._fit.over_ranks(logs["loss"])
+        raise wrong_state(
+            self._where,
+            f"a `{step}` which returns {', '.join(logs) if isinstance(logs, Mapping) else logs!r}",
+            "the search follows `loss`",
+            f"Let `{step}` return it too: `{{'loss': ...}}`.",
+        )
 
     def _has_trained(self) -> bool:
         """Whether the batch counts: one whose step the loss scale has skipped is followed by another at its rate."""
