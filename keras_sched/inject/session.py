@@ -194,8 +194,8 @@ class ScheduledFit:
         """Let others read and write the scheduled rate, from before the first batch."""
         if leaf.table.scheduled(RATE) and id(leaf) not in self._shown:
             shown = ShownRate(self.model, leaf.optimizer, lambda: float(self.last_value(leaf, RATE)[-1]))
+            self._shown[id(leaf)] = shown  # first, so that one interrupted half way is removed too
             shown.install()
-            self._shown[id(leaf)] = shown
 
     def _kept_step(self, leaves: list[Leaf], layouts: list[Layout]) -> ScheduledStep:
         if self.backend == "torch":
