@@ -198,21 +198,20 @@ def _let_go(part: keras.Optimizer, before: dict[str, keras.Variable]) -> None:
 
 def _give_back(part: keras.Optimizer, state: _State) -> None:
     frozen = _FROZEN.setdefault(part, {})
-    for name, slots in _slots(part).items():
+    now = _slots(part)
+    for name in {*now, *state.slots}:
         known = frozen.pop(name, {}) | state.slots.get(name, {})
-        for variable, slot in zip(part._trainable_variables, slots, strict=True):
-            if slot is None:
-                continue
-            if id(variable) in known:
+        for variable, slot in zip(part._trainable_variables, now.get(name, ()), strict=name in now):
+            if slot is not None and id(variable) in known:
                 slot.assign(known.pop(id(variable))[1])
-            elif name == "_model_variables_moving_average":
+            elif slot is not None and name == "_model_variables_moving_average":
                 slot.assign(ops.copy(variable))
         if name != "_accumulated_gradients":
             frozen[name] = known
     for name, variable in state.scalars.items():
-        now = vars(part).get(name)
-        if now is not None and now is not variable:
-            now.assign(variable)
+        made = vars(part).get(name)
+        if made is not None and made is not variable:
+            made.assign(variable)
 
 
 @contextmanager
