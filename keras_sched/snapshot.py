@@ -184,7 +184,8 @@ def _putter(put: Callable[[list[Array]], None], loads: list[Callable[[], Array]]
 class _Store(Protocol):
     """Where copies lie; `keep` gives a call that loads an array nobody else holds."""
 
-    closed: bool
+    @property
+    def closed(self) -> bool: ...
 
     def keep(self, array: Array) -> Callable[[], Array]: ...
 
@@ -216,7 +217,7 @@ class _File:
 
     def keep(self, array: Array) -> Callable[[], Array]:
         start = self._file.seek(0, os.SEEK_END)
-        self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         dtype, shape, size = array.dtype, array.shape, array.nbytes
 
         def load() -> Array:

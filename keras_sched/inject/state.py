@@ -1,6 +1,6 @@
 """What a training run changes on a model: where it lives on each backend, read to the host and put back bit for bit."""
 
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -116,8 +116,8 @@ def _keep_structure(model: keras.Model, optimizer: keras.Optimizer) -> Callable[
         for now, then in mappings:
             now.clear()
             now.update(then)
-        vars(optimizer).clear()
-        vars(optimizer).update(attributes)
+        optimizer.__dict__.clear()
+        optimizer.__dict__.update(attributes)
         model.train_function = None  # a step compiled by TensorFlow holds the variables that are gone
 
     return put
@@ -168,7 +168,7 @@ def _read_jax(variable: keras.Variable) -> Content:
     return Content(variable.path, list(parts.values()), put)
 
 
-def _corner(index: Iterable[slice], shape: Sequence[int]) -> tuple[int, ...]:
+def _corner(index: Any, shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(part.indices(size)[0] for part, size in zip(index, shape, strict=True))
 
 
