@@ -1,4 +1,4 @@
-"""Measuring things side by side in one process: interleaved rounds, medians and their spread, a table and a JSON line."""
+"""Measuring side by side in one process: interleaved rounds, medians and their spread, a table and a JSON line."""
 
 import gc
 import json
@@ -8,6 +8,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 
@@ -56,9 +57,17 @@ def report(name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], **m
     texts = [[_text(cell) for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(columns), *texts]) for i in range(len(columns))]
     for line in [list(columns), *texts]:
-        cells = [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True))]
+        cells = [
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
         print("  ".join(cells).rstrip())
-    record = {"benchmark": name, "machine": where, "rows": [dict(zip(columns, row, strict=True)) for row in rows], **more}
+    record = {
+        "benchmark": name,
+        "machine": where,
+        "rows": [dict(zip(columns, row, strict=True)) for row in rows],
+        **more,
+    }
     print(json.dumps(record))
     sys.stdout.flush()
 
@@ -76,8 +85,8 @@ def _version(package: str) -> str:
 
 def _processor() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     except OSError:
         names = []
     return names[0] if names else platform.processor() or platform.machine()

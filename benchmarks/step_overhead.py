@@ -26,6 +26,7 @@ class ByHand(keras.callbacks.Callback):
         self.step = 0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Set both."""
         self.model.optimizer.learning_rate = self.rates[self.step]
         self.model.optimizer.beta_1 = self.betas[self.step]
         self.step += 1
@@ -37,9 +38,11 @@ class SecondEpoch(keras.callbacks.Callback):
     seconds = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Start the clock."""
         self.began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Stop it."""
         self.seconds = time.perf_counter() - self.began
 
 
