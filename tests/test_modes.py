@@ -1,4 +1,4 @@
-"""A schedule is exact in every mode that Keras trains in: the weights are those of an eager run with values set by hand."""
+"""A schedule is exact in every mode of training: the weights are those of an eager run with values set by hand."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -130,9 +130,7 @@ def test_run_eagerly() -> None:
 
 
 def test_eager_steps_several_in_one_execution(compiles: None) -> None:
-    weights = train(
-        mlp(adam(), run_eagerly=True, jit_compile=False, steps_per_execution=3), ParamScheduler(scheds())
-    )
+    weights = train(mlp(adam(), run_eagerly=True, jit_compile=False, steps_per_execution=3), ParamScheduler(scheds()))
     assert largest_difference(adam_by_hand(), weights) < TOLERANCE
 
 

@@ -78,9 +78,7 @@ def made(logs: Any = None, **compile_arguments: Any) -> OwnStep:
 
 def train(model: keras.Model, *callbacks: Any) -> dict[str, Any]:
     x, y = data()
-    return model.fit(
-        x, y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=list(callbacks)
-    ).history
+    return model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=list(callbacks)).history
 
 
 @pytest.fixture(scope="module")

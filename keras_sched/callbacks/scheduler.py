@@ -12,7 +12,7 @@ from keras_sched.curves import check_scheds, curves_of, differs_by_group, groups
 from keras_sched.errors import advise, check_whole, wrong_state, wrong_value
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost
-from keras_sched.inject import Plan, ScheduledFit
+from keras_sched.inject import Leaf, Plan, ScheduledFit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,9 +59,8 @@ class Scheduler(keras.callbacks.Callback):
         each of them.
         """
         session = self._fitted("hps")
-        leaves = [(leaf, plan) for leaf, plan in zip(session.leaves, self._plans, strict=True) if plan.curves]
         used: dict[str, list[NDArray[np.float64]]] = {}
-        for leaf, plan in leaves:
+        for leaf, plan in self._parts(session):
             for attribute, name in plan.names.items():
                 values = session.used(leaf, attribute)
                 used.setdefault(name, []).append(values if attribute in plan.grouped else values[:, :1])
@@ -232,7 +231,7 @@ class Scheduler(keras.callbacks.Callback):
         """The last batch's values under the optimizer's own attribute names."""
         values: dict[str, float] = {}
         several = len(session.leaves) > 1
-        for leaf, plan in zip(session.leaves, self._plans, strict=True):
+        for leaf, plan in self._parts(session):
             for attribute in plan.curves:
                 of_groups = session.last_value(leaf, attribute)
                 key = f"{leaf.optimizer.name}_{attribute}" if several else attribute
@@ -240,6 +239,11 @@ class Scheduler(keras.callbacks.Callback):
                 if attribute in plan.grouped:
                     values |= {f"{key}_{group}": float(value) for group, value in enumerate(of_groups)}
         return values
+
+    def _parts(self, session: ScheduledFit) -> list[tuple[Leaf, Plan]]:
+        """Each innermost optimizer with its plan, but for those that a `MultiOptimizer` gives no variable to."""
+        pairs = list(zip(session.leaves, self._plans, strict=True))
+        return [pair for pair in pairs if pair[0].optimizer.built] or pairs
 
     def _fitted(self, what: str) -> ScheduledFit:
         if self._session is None:

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 from keras import tree
 
+from keras_sched.errors import wrong_state
+from keras_sched.hypers import innermost
 from keras_sched.inject.rng import keep_random_states
 
 # name -> what it is used for, as in names.py.
@@ -91,6 +93,24 @@ def build_optimizer(model: keras.Model) -> None:
     strategy = getattr(model, "_distribute_strategy", None)
     with strategy.scope() if strategy is not None else contextlib.nullcontext():
         optimizer.build(model.trainable_variables)
+
+
+def build_parts(model: keras.Model) -> None:
+    """Let a `MultiOptimizer` that a function divides know its optimizers: Keras makes them when it is built.
+
+    Raises:
+        RuntimeError: when the model is not built either (on TensorFlow Keras builds it in the first batch).
+    """
+    if innermost(model.optimizer):
+        return
+    build_optimizer(model)
+    if not innermost(model.optimizer):
+        raise wrong_state(
+            "keras_sched",
+            "a `MultiOptimizer` that a function divides, and a model that is not built",
+            "its optimizers are not known before the model's variables are",
+            "Build the model first: begin it with `keras.Input`, or call `model.build(input_shape)`.",
+        )
 
 
 def is_built(model: keras.Model) -> bool:

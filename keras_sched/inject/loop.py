@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.curves import check_scheds, curves_of, groups_of
+from keras_sched.curves import check_scheds, curves_of, differs_by_group, groups_of
 from keras_sched.errors import check_whole, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import divide_variables
 from keras_sched.hypers import RATE, innermost
@@ -82,21 +82,38 @@ class ScheduledLoop:
         self._division = groups
         self._groups = self._count_groups()
         self._leaves = [_LoopLeaf(self, leaf) for leaf in innermost(optimizer)]
+        if not self._leaves:
+            raise wrong_state(
+                "scheduled",
+                "a `MultiOptimizer` that a function divides, and that is not built",
+                "its optimizers are not known before",
+                "Build it first: `optimizer.build(model.trainable_variables)`.",
+            )
         self._inside = False
         self.entered_compiled: bool | None = None  # of the outer optimizer's call, where there is an outer one
+        # JAX runs both branches of a loss scale's condition, so that a call of `apply` does not yet mean a step.
+        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self.skips_steps = scales and keras.backend.backend() == "jax"
 
     @property
     def hps(self) -> dict[str, NDArray[np.float64]]:
         """{name as given: the values used so far, one a step: (N,), or (N, G) with G parameter groups}."""
-        leaf = self._leaves[0]
+        leaf = max(self._leaves, key=_LoopLeaf.steps_taken)  # one without a variable of its own takes none
         rows = range(leaf.steps_taken())
         attributes = {name: attribute for attribute, name in leaf.names.items()}
         values = {name: leaf.table.values(attributes[name], rows) for name in self._scheds}
-        return {name: of[:, 0] if self._groups == 1 else of for name, of in values.items()}
+        return {name: of if differs_by_group(self._scheds[name]) else of[:, 0] for name, of in values.items()}
 
     def __enter__(self) -> Self:
         if self._inside:
             raise wrong_state("scheduled", "a loop inside itself", "its rows are counted once", "Make a second one.")
+        if being_compiled(()):
+            raise wrong_state(
+                "scheduled",
+                "a `with` inside a compiled step",
+                "it is entered once, while the step is compiled",
+                "Write the `with` around the loop, and pass the step `s.window()`.",
+            )
         for leaf in self._leaves:
             leaf.begin()
         if all(leaf.optimizer is not self.optimizer for leaf in self._leaves):
@@ -116,10 +133,14 @@ class ScheduledLoop:
         for leaf in self._leaves:
             leaf.end()
 
-    def window(self) -> Window:
+    def window(self, optimizer_variables: Sequence[Any] | None = None) -> Window:
         """The table as tensors, to be an argument of a step that you compile.
 
         All steps are in it, so that one window serves the whole loop; it has the same shape in every call.
+
+        Args:
+            optimizer_variables: the state of the optimizer before the first step, where a loop on JAX keeps it
+                outside the optimizer (else, `optimizer.variables` say how many steps it has taken).
 
         Returns:
             A tuple, one for each innermost optimizer, of (rows, start): float32 of shape (steps, width), and the
@@ -137,11 +158,17 @@ class ScheduledLoop:
                 f"a window has at most {_MOST_ROWS} rows",
                 "Make one `scheduled(...)` for each part of the loop.",
             )
-        return tuple(leaf.window() for leaf in self._leaves)
+        return tuple(leaf.window(self._start(leaf, optimizer_variables)) for leaf in self._leaves)
+
+    def _start(self, leaf: "_LoopLeaf", optimizer_variables: Sequence[Any] | None) -> Any:
+        if optimizer_variables is None:
+            return leaf.first_iteration
+        places = [i for i, own in enumerate(self.optimizer.variables) if own is leaf.optimizer._iterations]
+        return optimizer_variables[places[0]]
 
     def apply(self, window: Window, grads: Any, trainable_variables: Any = None) -> None:
         """`optimizer.apply(grads, trainable_variables)` with the window's values, inside a step that you compile."""
-        self._with_window(window, lambda: self.optimizer.apply(grads, trainable_variables))
+        _uncompiled(self._with_window)(window, lambda: self.optimizer.apply(grads, trainable_variables))
 
     def stateless_apply(self, window: Window, optimizer_variables: Any, grads: Any, trainable_variables: Any) -> Any:
         """`optimizer.stateless_apply(...)` with the window's values, inside a step that you compile."""
@@ -205,19 +232,21 @@ class _LoopLeaf:
         self.first_iteration = 0
         self._taken: int | None = None
         self._group_of: dict[int, int] | None = None
-        self._window: tuple[Any, Any] | None = None
+        self._rows: Any = None
 
     def begin(self) -> None:
         self.first_iteration = self._iterations()
         self.rows.anchor(0)
-        self._taken = self._window = None
+        self._taken = None
         self.injection.read = self._read
         self.injection.check = self._check
         self.injection.install()
 
     def end(self) -> None:
-        self._taken = self.steps_taken()
-        self.injection.remove()
+        try:
+            self._taken = self.steps_taken()
+        finally:
+            self.injection.remove()
 
     def steps_taken(self) -> int:
         """The steps that took a row: those that the optimizer counted, or that were counted here."""
@@ -225,24 +254,29 @@ class _LoopLeaf:
             return self._taken
         return max(self.rows.position, self._iterations() - self.first_iteration)
 
-    def window(self) -> tuple[Any, Any]:
-        if self._window is None:
+    def window(self, start: Any) -> tuple[Any, Any]:
+        if self._rows is None:
             rows = keras.ops.convert_to_tensor(self.table.rows(0, self.loop.steps + 1), dtype="float32")
-            self._window = (rows, keras.ops.convert_to_tensor(self.first_iteration, dtype="int32"))
-        return self._window
+            if being_compiled(rows):
+                raise _frozen("makes its own window")
+            self._rows = rows
+        return (self._rows, keras.ops.convert_to_tensor(start, dtype="int32"))
 
     def _read(self) -> Values:
-        return self.rows.take() if self.given is None else self._row(*self.given)
+        if self.given is not None and keras.backend.backend() != "torch":
+            return self._row(*self.given)
+        if self.loop.skips_steps:
+            if self.rows.position == 0:
+                self.first_iteration = self._iterations()  # of a state that may be in no variable
+            self.rows.position = self._iterations() - self.first_iteration
+        return self.rows.take()
 
     def _check(self, grads: Any) -> None:
         compiled = self.loop.entered_compiled
-        if self.given is None and (being_compiled(grads) if compiled is None else compiled):
-            raise wrong_state(
-                "scheduled",
-                "a compiled step that calls the optimizer itself",
-                "the values of the step in which it was compiled would be frozen there",
-                "Pass it `s.window()` as an argument, and call `s.apply(window, grads, variables)` inside.",
-            )
+        if not (being_compiled(grads) if compiled is None else compiled):
+            return
+        if self.given is None or not being_compiled(self.given):
+            raise _frozen("calls the optimizer itself" if self.given is None else "has its window from outside")
 
     def _row(self, rows: Any, start: Any) -> Values:
         iteration = keras.ops.cast(self.optimizer._iterations, "int32")
@@ -250,13 +284,34 @@ class _LoopLeaf:
         return self.layout.values(keras.ops.take(rows, place, axis=0))
 
     def _iterations(self) -> int:
-        return int(keras.ops.convert_to_numpy(self.optimizer._iterations))
+        count = self.optimizer._iterations.value
+        if being_compiled(count):  # a step that died has left it so (JAX)
+            return self.first_iteration + self.rows.position
+        return int(keras.ops.convert_to_numpy(count))
 
     def _group(self, variable: Any) -> int:
         if self._group_of is None:
             divided = divide_variables(self.optimizer._trainable_variables, self.loop._division, where="scheduled")
             self._group_of = {id(v): number for number, group in enumerate(divided) for v in group}
         return self._group_of[id(variable)]
+
+
+def _uncompiled(call: Callable[..., Any]) -> Callable[..., Any]:
+    """On PyTorch, where values are Python floats: leave the graph that is being compiled."""
+    if keras.backend.backend() != "torch" or not being_compiled(()):
+        return call
+    import torch
+
+    return torch.compiler.disable(call)
+
+
+def _frozen(found: str) -> RuntimeError:
+    return wrong_state(
+        "scheduled",
+        f"a compiled step that {found}",
+        "the values of the step in which it was compiled would be frozen there",
+        "Pass it `s.window()` as an argument, and call `s.apply(window, grads, variables)` inside.",
+    )
 
 
 def being_compiled(arguments: Any) -> bool:
@@ -269,7 +324,8 @@ def being_compiled(arguments: Any) -> bool:
     if backend == "tensorflow":
         import tensorflow as tf
 
-        return not tf.executing_eagerly()
+        tensors = [leaf for leaf in tf.nest.flatten(arguments) if tf.is_tensor(leaf)]
+        return not tf.executing_eagerly() and (not tensors or any(map(tf.is_symbolic_tensor, tensors)))
     import torch
 
     return torch.compiler.is_compiling()

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from keras_sched.errors import wrong_state
 from keras_sched.hypers import RATE, innermost
 from keras_sched.inject.apply import Injection, put, take_away
+from keras_sched.inject.building import build_parts
 from keras_sched.inject.kept import StepKey, kept_step
 from keras_sched.inject.leaf import Leaf, Plan
 from keras_sched.inject.names import check_keras
 from keras_sched.inject.rows import HostRows, Layout
-from keras_sched.inject.shown import ShownRate, inside_fit
+from keras_sched.inject.shown import ShownRate, inside_fit, rate_of_step
 from keras_sched.inject.steps import ScheduledStep, own_batches
 
 _SESSION = "_keras_sched_session"
@@ -33,6 +34,7 @@ class ScheduledFit:
         check_keras()
         self.model = model
         self.backend = keras.backend.backend()
+        build_parts(model)
         self.leaves = [Leaf(optimizer) for optimizer in innermost(model.optimizer)]
         self.alive = True
         self.wants_losses = False  # and the rates exactly as scheduled, whatever others write
@@ -188,7 +190,7 @@ class ScheduledFit:
             shown = self._shown.get(id(leaf))
             if shown is not None:
                 shown.injection = injection
-                shown.peek = _rate_of_step(injection, layout)
+                shown.peek = rate_of_step(injection, layout)
 
     def _show(self, leaf: Leaf) -> None:
         """Let others read and write the scheduled rate, from before the first batch."""
@@ -326,18 +328,6 @@ class ScheduledFit:
             return self.model.train_function  # a batch trained by a callback of the running fit takes the next row
         self.end()
         return self.model.make_train_function(force)
-
-
-def _rate_of_step(injection: Injection, layout: Layout) -> Callable[[], Any]:
-    """Reads the rate of the step that is being made, or run, outside `apply`; `None` where none is."""
-
-    def rate() -> Any:
-        if injection.peek is None:
-            return None
-        value = injection.peek()[RATE][-1]
-        return value() if layout.rate_is_callable else value
-
-    return rate
 
 
 def _end_of_data(backend: str) -> tuple[type[BaseException], ...]:

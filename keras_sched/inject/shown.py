@@ -7,7 +7,9 @@ from typing import Any
 import keras
 
 from keras_sched.errors import advise
+from keras_sched.hypers import RATE
 from keras_sched.inject.apply import Injection, put, take_away
+from keras_sched.inject.rows import Layout
 
 
 class ShownRate:
@@ -84,7 +86,8 @@ class ShownRate:
 
     def _note(self, value: Any) -> Any:
         rate = float(keras.ops.convert_to_numpy(value))
-        shown = self.current()
+        # As it was read, so that what was read and is written back changes nothing.
+        shown = float(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(self.current(), keras.config.floatx())))
         self._factor = rate / shown if shown else 1.0
         if rate and not shown:
             advise(
@@ -107,3 +110,15 @@ def inside_fit(model: keras.Model, *, through: str | None = None) -> bool:
             passed = passed or frame.f_code.co_name == through
         frame = frame.f_back
     return False
+
+
+def rate_of_step(injection: Injection, layout: Layout) -> Callable[[], Any]:
+    """Reads the rate of the step that is being made, or run, outside `apply`; `None` where none is."""
+
+    def rate() -> Any:
+        if injection.peek is None:
+            return None
+        value = injection.peek()[RATE][-1]
+        return value() if layout.rate_is_callable else value
+
+    return rate
