@@ -1,14 +1,14 @@
 """`scheduled(...)` in training loops of one's own: eager, and in steps that the user compiles."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from keras import ops
-from oracle import BATCH, data, largest_difference, uncompiled
+from loops import arrays, batch, gradients, jax_gradients, loss_of, net, without_gradients
+from oracle import largest_difference
 
 from keras_sched import SchedCos, SchedLin, SchedNo, scheduled
 
@@ -34,58 +34,6 @@ def scheds(ranges: dict[str, tuple[float, float]]) -> dict[str, Any]:
 
 def values(ranges: dict[str, tuple[float, float]], steps: int = STEPS) -> Values:
     return {name: SchedCos(*ends)(np.arange(2 * steps) / steps) for name, ends in ranges.items()}
-
-
-def net(seed: int = 7) -> keras.Model:
-    keras.utils.set_random_seed(seed)
-    layers = [keras.Input((4,)), keras.layers.Dense(6, activation="tanh", name="body"), keras.layers.Dense(1)]
-    return keras.Sequential(layers)
-
-
-def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
-    x, y = data()
-    rows = slice(step % 4 * BATCH, (step % 4 + 1) * BATCH)
-    return x[rows], y[rows]
-
-
-def loss_of(model: keras.Model, x: Any, y: Any) -> Any:
-    return ops.mean((model(x) - y) ** 2)
-
-
-def gradients(model: keras.Model, x: Any, y: Any, scale: Callable[[Any], Any] = lambda loss: loss) -> list[Any]:
-    """The gradients of the loss, in the backend's own way."""
-    variables = model.trainable_variables
-    backend = keras.backend.backend()
-    if backend == "jax":
-        return _jax_gradients(model, [variable.value for variable in variables], x, y, scale)
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            loss = scale(loss_of(model, x, y))
-        return tape.gradient(loss, [variable.value for variable in variables])
-    for variable in variables:
-        variable.value.grad = None
-    scale(loss_of(model, ops.convert_to_tensor(x), ops.convert_to_tensor(y))).backward()
-    return [variable.value.grad.clone() for variable in variables]
-
-
-def _jax_gradients(model: keras.Model, trainable: Any, x: Any, y: Any, scale: Callable[[Any], Any]) -> Any:
-    import jax
-
-    def loss(trainable: Any) -> Any:
-        predicted, _ = model.stateless_call(trainable, [v.value for v in model.non_trainable_variables], x)
-        return scale(ops.mean((predicted - y) ** 2))
-
-    return jax.grad(loss)(trainable)
-
-
-def without_gradients() -> Any:
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.no_grad()
-    return uncompiled()
 
 
 def apply(optimizer: Any, model: keras.Model, step: int) -> None:
@@ -347,7 +295,7 @@ def _jitted(model: keras.Model, optimizer: Any, s: Any, update: Any = None) -> C
 
     @jax.jit
     def step(window: Any, trainable: Any, of_optimizer: Any, x: Any, y: Any) -> Any:
-        found = _jax_gradients(model, trainable, x, y, _scale(optimizer, of_optimizer))
+        found = jax_gradients(model, trainable, x, y, _scale(optimizer, of_optimizer))
         return update(window, of_optimizer, found, trainable)
 
     optimizer.build(model.trainable_variables)
@@ -613,7 +561,7 @@ def functional(s: Any, model: keras.Model, optimizer: Any, state: Any, steps: ra
 
     def step(window: Any, state: Any, x: Any, y: Any, factor: Any) -> Any:
         trainable, of_optimizer = state
-        found = _jax_gradients(model, trainable, x, y, _scale(optimizer, of_optimizer))
+        found = jax_gradients(model, trainable, x, y, _scale(optimizer, of_optimizer))
         return update(window, of_optimizer, [each * factor for each in found], trainable)
 
     step = jax.jit(step) if jitted else step
@@ -643,7 +591,7 @@ def test_a_loop_that_keeps_the_state_outside_the_variables(backend: str, jitted:
     for step, row in enumerate([0, 1, 2, 3, 3, 4, 0, 1, 2]):
         set_by_hand(by_hand_optimizer.inner_optimizer, values(SGD), row)
         with_an_infinite_gradient(3, by_hand_optimizer, control, step)
-    assert largest_difference(control.get_weights(), _arrays(trainable)) < TOLERANCE
+    assert largest_difference(control.get_weights(), arrays(trainable)) < TOLERANCE
 
 
 def test_a_loop_compiled_whole_with_scan(backend: str) -> None:
@@ -660,14 +608,10 @@ def test_a_loop_compiled_whole_with_scan(backend: str) -> None:
         @jax.jit
         def whole(window: Any, state: Any) -> Any:
             def step(state: Any, pair: Any) -> Any:
-                found = _jax_gradients(model, state[0], *pair, lambda loss: loss)
+                found = jax_gradients(model, state[0], *pair, lambda loss: loss)
                 return s.stateless_apply(window, state[1], found, state[0]), None
 
             return jax.lax.scan(step, state, (xs, ys))[0]
 
         trainable, _ = whole(s.window(), state)
-    assert largest_difference(by_hand(sgd, values(SGD)), _arrays(trainable)) < TOLERANCE
-
-
-def _arrays(tensors: Sequence[Any]) -> list[np.ndarray]:
-    return [np.asarray(tensor) for tensor in tensors]
+    assert largest_difference(by_hand(sgd, values(SGD)), arrays(trainable)) < TOLERANCE
