@@ -34,6 +34,7 @@ class Bench:
     def again(self) -> keras.Model:
         """The model, as it was first."""
         put_state(self.model, self.start)
+        self.model._initial_epoch = None  # which BackupAndRestore sets, and Keras never takes back
         return self.model
 
     def continuing(self, other: keras.Model) -> keras.Model:
