@@ -67,7 +67,7 @@ def _train(epochs: int, out: Path) -> int:
 
     from keras_sched import fit_one_cycle, lr_find
 
-    data = _digits()
+    data = digits()
     if data is None:
         print("The digits come with scikit-learn. Type: pip install 'keras-sched[demo]'", file=sys.stderr)
         return 2
@@ -76,7 +76,7 @@ def _train(epochs: int, out: Path) -> int:
     shown = {"batch_size": 32, "verbose": 1 if sys.stdout.isatty() else 2}
     print(f"Keras {keras.__version__} on {keras.backend.backend()}: {len(x)} images to train, {len(test[0])} to test")
 
-    model = _network()
+    model = network()
     print("\nlr_find")
     began = time.perf_counter()
     found = lr_find(model, x, y, **shown)
@@ -91,7 +91,7 @@ def _train(epochs: int, out: Path) -> int:
     history.plot_sched().savefig(out / "schedule.png", dpi=150, bbox_inches="tight")
 
     print("\nconstant, at Adam's default")
-    model = _network()
+    model = network()
     began = time.perf_counter()
     model.fit(x, y, epochs=epochs, **shown)
     constant = Run("constant rate", "1.00e-03", _accuracy(model, test), time.perf_counter() - began)
@@ -101,7 +101,7 @@ def _train(epochs: int, out: Path) -> int:
     return 0
 
 
-def _digits() -> Any:
+def digits() -> Any:
     """Training and test images, float32 (N, 8, 8, 1) in [0, 1], and their labels; `None` without scikit-learn."""
     try:
         from sklearn.datasets import load_digits
@@ -115,7 +115,7 @@ def _digits() -> Any:
     return (x, y), (x_test, y_test)
 
 
-def _network() -> Any:
+def network() -> Any:
     """A small convolutional network, compiled, the same at each call."""
     import keras
     from keras import layers
