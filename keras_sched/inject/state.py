@@ -40,7 +40,8 @@ class Content(NamedTuple):
 def contents(model: keras.Model, known: Container[Hashable] = ()) -> Iterator[tuple[Hashable, Content]]:
     """The state of `model`, but for the keys in `known`: one piece at a time, so that no two copies are in memory.
 
-    Weights, optimizer variables, metrics, seeds; on PyTorch also gradients, and the buffers and modes of its modules.
+    Weights, optimizer variables, metrics, seeds; on PyTorch also the buffers and modes of its modules. Gradients are
+    not copied but let go of, as each step does.
 
     Raises:
         RuntimeError: when a variable has no value (an earlier fit died on JAX before its first batch).
@@ -224,22 +225,14 @@ def _tensor(name: str, find: Callable[[], Any]) -> Content:
 
 
 def _gradient(variable: keras.Variable) -> Content:
+    """Let go of it in place of a copy: each step begins with none."""
     parameter: Any = variable.value
-    gradient = parameter.grad if parameter.is_leaf else None
-    if gradient is None:
-        return Content(f"gradient of {variable.path}", [], lambda _: _set_gradient(parameter, None))
-    content = _tensor(f"gradient of {variable.path}", lambda: gradient)
 
-    def put(arrays: Arrays) -> None:
-        content.put(arrays)
-        _set_gradient(parameter, gradient)
+    def put(_: Arrays) -> None:
+        if parameter.is_leaf and parameter.grad is not None:
+            parameter.grad = None
 
-    return Content(content.name, content.arrays, put)
-
-
-def _set_gradient(parameter: Any, gradient: Any) -> None:
-    if parameter.is_leaf and parameter.grad is not gradient:
-        parameter.grad = gradient
+    return Content(f"gradient of {variable.path}", [], put)
 
 
 def _module_contents(model: keras.Model) -> Iterator[tuple[Hashable, Content]]:
