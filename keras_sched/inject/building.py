@@ -53,7 +53,7 @@ def build_like_fit(
     random_states = keep_random_states(x)
     try:
         first, x = _peek(x)
-        iterator = _epoch_iterator(
+        iterator = epoch_iterator(
             model,
             x=x if first is None else first,
             y=y,
@@ -127,7 +127,8 @@ def _is_traced(model: keras.Model) -> bool:
     return hasattr(model, "_maybe_symbolic_build")  # on TensorFlow only
 
 
-def _epoch_iterator(model: keras.Model, **arguments: Any) -> Any:
+def epoch_iterator(model: keras.Model, **arguments: Any) -> Any:
+    """What `fit` and `evaluate` take their batches from."""
     backend = keras.backend.backend()
     trainer = importlib.import_module(f"keras.src.backend.{backend}.trainer")
     if _is_traced(model):

@@ -9,12 +9,14 @@ import keras
 
 from keras_sched.errors import wrong_state
 from keras_sched.inject.apply import put, take_away
+from keras_sched.inject.building import epoch_iterator
 from keras_sched.inject.session import ScheduledFit
 
 # name -> what it is used for, as in names.py.
 SEARCH_NAMES = {
     "_async_train": "whether any of the callbacks has a hook for the end of a batch",
     "_distributed_dataset": "the shapes of a batch, without taking one (TensorFlow)",
+    "_eval_epoch_iterator": "validation data, from one batch to the next",
     "_get_iterator": "where `fit` takes its batches from, outside the step (PyTorch)",
     "_should_eval": "whether an epoch is followed by validation",
 }
@@ -95,7 +97,7 @@ class SearchedFit:
             return loss
         from keras_sched.inject.torch_step import mean_over_ranks
 
-        return mean_over_ranks(keras.ops.convert_to_tensor(loss))
+        return mean_over_ranks(loss)
 
     def empty_metrics(self) -> None:
         """Let the logs of the coming batch be its own, where the step tells its loss in no other way."""
@@ -112,10 +114,13 @@ class SearchedFit:
 
     def validation_logs(self, **data: Any) -> Any:
         """What `evaluate` tells of other data, between two batches."""
+        model = self._model
         self.attach_state()
-        logs = self._model.evaluate(verbose=0, return_dict=True, **data)
+        if getattr(model, "_eval_epoch_iterator", None) is None:  # as `fit` keeps it, from one epoch to the next
+            model._eval_epoch_iterator = epoch_iterator(model, steps_per_epoch=None, shuffle=False, **data)
+        logs = model.evaluate(verbose=0, return_dict=True, _use_cached_eval_dataset=True)
         if self.session.backend == "torch":
-            self._model.train()  # as Keras sets it at an epoch's beginning; `evaluate` has changed it
+            model.train()  # as Keras sets it at an epoch's beginning; `evaluate` has changed it
         return logs
 
     def attach_state(self) -> None:

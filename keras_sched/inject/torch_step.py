@@ -65,10 +65,11 @@ def _always(values: Values) -> Callable[[], Values]:
 
 
 def mean_over_ranks(loss: Any) -> Any:
-    """The mean of a scalar tensor over the processes that train together; itself where there is one process."""
+    """The mean of a loss over the processes that train together; itself where there is one process."""
     distributed = torch.distributed
+    loss = loss.detach() if isinstance(loss, torch.Tensor) else keras.ops.convert_to_tensor(loss)
     if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
         return loss
-    total = loss.detach().clone()
+    total = loss.clone()
     distributed.all_reduce(total)
     return total / distributed.get_world_size()

@@ -41,6 +41,22 @@ def check_data(x: Any, where: str) -> Any:
     return x
 
 
+def check_repeatable(x: Any, where: str) -> None:
+    """Refuse validation data without a batch, and such as can be read only once.
+
+    Raises:
+        ValueError: when it is such.
+    """
+    if is_generator(x):
+        raise wrong_value(
+            where,
+            "validation_data=<generator>",
+            "it is read after each batch, and a generator can be read once",
+            "Pass arrays, or a dataset that can be read again.",
+        )
+    check_data(x, where)
+
+
 def check_ran(batches: int, where: str) -> None:
     """Refuse data which, as the fit has found, had no batch."""
     if not batches:

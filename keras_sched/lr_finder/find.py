@@ -2,6 +2,8 @@
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -10,7 +12,7 @@ from keras_sched.errors import wrong_state, wrong_type
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 from keras_sched.inject import build_like_fit
-from keras_sched.lr_finder.data import can_shuffle, check_data, check_ran, is_generator, no_more_than, passes
+from keras_sched.lr_finder.data import can_shuffle, check_data, check_ran, check_repeatable, is_generator, no_more_than, passes
 from keras_sched.lr_finder.found import LRFound, check_functions, search_found
 from keras_sched.lr_finder.search import Search
 from keras_sched.snapshot import check_cache_dir, take
@@ -112,7 +114,7 @@ def lr_find(
         "sample_weight": sample_weight,
         "class_weight": class_weight,
     }
-    x = build_like_fit(model, x, **arguments)
+    x = _built_for(model, x, arguments)
     with take(model, cache_dir, data=x) as snapshot:
         search.rewind = snapshot.rewind
         _search(model, search, x, arguments, verbose)
@@ -122,19 +124,33 @@ def lr_find(
     return found
 
 
+def _built_for(model: keras.Model, x: Any, arguments: dict[str, Any]) -> Any:
+    try:
+        with _more_batches_than_an_epoch():
+            return build_like_fit(model, x, **arguments)
+    except StopIteration:  # Keras' own, from data without a batch
+        check_ran(0, WHERE)
+        raise
+
+
 def _search(model: keras.Model, search: Search, x: Any, arguments: dict[str, Any], verbose: Any) -> None:
     batches = search.most_batches(model)
-    with warnings.catch_warnings():
-        # More batches than an epoch has are what is wanted here.
-        warnings.filterwarnings("ignore", "Your input ran out of data")
-        try:
-            model.fit(
-                no_more_than(x, batches), epochs=passes(x, batches), callbacks=[search], verbose=verbose, **arguments
-            )
-        except UnboundLocalError:  # Keras' own, on JAX, after an epoch without a batch
-            check_ran(search.run, WHERE)
-            raise
+    x, epochs = no_more_than(x, batches), passes(x, batches)
+    try:
+        with _more_batches_than_an_epoch():
+            model.fit(x, epochs=epochs, callbacks=[search], verbose=verbose, **arguments)
+    except UnboundLocalError:  # Keras' own, on JAX, after an epoch without a batch
+        check_ran(search.run, WHERE)
+        raise
     check_ran(search.run, WHERE)
+
+
+@contextmanager
+def _more_batches_than_an_epoch() -> Iterator[None]:
+    """Keras warns of what is wanted here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Your input ran out of data")
+        yield
 
 
 def _checked_model(model: Any) -> keras.Model:
@@ -159,5 +175,5 @@ def _validation(data: Any, batch_size: int | None) -> dict[str, Any] | None:
     if data is None:
         return None
     parts = keras.utils.unpack_x_y_sample_weight(data) if isinstance(data, list | tuple) else (data, None, None)
-    check_data(parts[0], WHERE)
+    check_repeatable(parts[0], WHERE)
     return dict(zip(("x", "y", "sample_weight"), parts, strict=True)) | {"batch_size": batch_size}

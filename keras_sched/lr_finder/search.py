@@ -172,9 +172,10 @@ class Search(Scheduler):
     def _loss_in(self, logs: Any, step: str) -> Any:
         if isinstance(logs, Mapping) and "loss" in logs:
             return self._fit.over_ranks(logs["loss"])
+        told = ", ".join(logs) if isinstance(logs, Mapping) else repr(logs)
         raise wrong_state(
             self._where,
-            f"a `{step}` which returns {', '.join(logs) if isinstance(logs, Mapping) else logs!r}",
+            f"a `{step}` which returns {told or 'nothing'}",
             "the search follows `loss`",
             f"Let `{step}` return it too: `{{'loss': ...}}`.",
         )
