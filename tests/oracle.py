@@ -32,6 +32,16 @@ def mlp(optimizer: Any, **compile_arguments: Any) -> keras.Model:
     return model
 
 
+def with_optimizer_built(model: keras.Model) -> keras.Model:
+    """The model, its optimizer built before its first batch.
+
+    Keras 3.15 on TensorFlow builds it while it compiles the step, and loses what `ScheduleFreeAdamW.build` assigns:
+    its `z` begins at 0 in place of the weights, in a plain fit too.
+    """
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
 class SetByHand(keras.callbacks.Callback):
     """Sets attributes of the optimizer before each batch, as people did before.
 

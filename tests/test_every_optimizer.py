@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from oracle import BATCHES, eager, fit, largest_difference, mlp
+from oracle import BATCHES, eager, fit, largest_difference, mlp, with_optimizer_built
 
 from keras_sched import ParamScheduler, SchedCos, SchedLin
 from keras_sched.hypers import known_attributes
@@ -53,10 +53,10 @@ def maker(name: str, **more: Any) -> Callable[[], keras.Optimizer]:
 def check(make: Callable[[], keras.Optimizer], ranges: dict[str, tuple[float, float]]) -> None:
     values = {name: SchedCos(*ends)(np.arange(N) / N) for name, ends in ranges.items()}
     expected = eager(make, values, EPOCHS)
-    model = mlp(make())
+    model = with_optimizer_built(mlp(make()))
     fit(model, [ParamScheduler({name: SchedCos(*ends) for name, ends in ranges.items()})], EPOCHS)
     assert largest_difference(expected, model.get_weights()) < TOLERANCE
-    constant = mlp(make())
+    constant = with_optimizer_built(mlp(make()))
     fit(constant, [], EPOCHS)
     assert largest_difference(expected, constant.get_weights()) > 10 * TOLERANCE, "the schedule is without effect"
 

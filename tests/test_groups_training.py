@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 from loops import batch, gradients, without_gradients
-from oracle import BATCH, BATCHES, data, largest_difference
+from oracle import BATCH, BATCHES, data, largest_difference, with_optimizer_built
 from test_every_optimizer import maker, optimizer_names
 
 from keras_sched import OneCycle, ParamScheduler, SchedCos, SchedLin, fit_one_cycle, layer_groups, one_cycle, scheduled
@@ -87,7 +87,7 @@ def table(scheds: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def check(make: Make, scheds: Mapping[str, Any], *, tolerance: float = TOLERANCE, **mode: Any) -> None:
     """A fit with three groups trains as three optimizers do, and not as one that has the last group's values."""
     scheduler = ParamScheduler(scheds, groups=GROUPS)
-    weights = train(compiled(make, **mode), scheduler)
+    weights = train(with_optimizer_built(compiled(make, **mode)), scheduler)
     values = table(scheds)
     assert largest_difference(one_optimizer_a_group(make, values), weights) < tolerance
     last = {name: of if of.ndim == 1 else of[:, -1] for name, of in values.items()}
