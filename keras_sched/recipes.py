@@ -187,7 +187,7 @@ def warmup_stable_decay(
 
     Example:
         >>> from keras_sched import warmup_stable_decay
-        >>> warmup_stable_decay(0.1)["lr"]([0, 0.05, 0.8, 0.85, 1]).tolist()
+        >>> warmup_stable_decay(0.1)["lr"]([0, 0.05, 0.8, 0.85, 1]).round(9).tolist()
         [0.0, 0.1, 0.1, 0.05, 0.0]
 
     From Hu et al., "MiniCPM" (2024); the shape from Hägele et al. (2024), see `SchedOneMinusSqrt`.

@@ -175,7 +175,7 @@ def _places(pos: np.ndarray, phases: tuple[Phase, ...]) -> list[Any]:
         edges = [0, *np.searchsorted(pos, starts, side="left").tolist(), len(pos)]
         return [slice(first, end) for first, end in pairwise(edges)]
     which = np.searchsorted(starts, pos, side="right")
-    order = np.argsort(which, kind="stable")
+    order = np.argsort(which)
     return np.split(order, np.searchsorted(which[order], np.arange(1, len(phases))))
 
 
