@@ -54,7 +54,6 @@ from keras_sched.schedule import AnnealedSchedule
 from keras_sched.suggest import inflection, min_grad, minimum, slide, steep, valley
 
 __all__ = [
-    "SGDR",
     "AnnealedSchedule",
     "FlatCos",
     "InverseSqrt",
@@ -62,6 +61,7 @@ __all__ = [
     "NoSuggestion",
     "OneCycle",
     "ParamScheduler",
+    "SGDR",
     "SchedCos",
     "SchedExp",
     "SchedInvSqrt",

@@ -73,7 +73,7 @@ def _train(epochs: int, out: Path) -> int:
         return 2
     (x, y), test = data
     out.mkdir(parents=True, exist_ok=True)
-    shown = {"batch_size": 32, "verbose": 1 if sys.stdout.isatty() else 2}
+    shown: dict[str, Any] = {"batch_size": 32, "verbose": 1 if sys.stdout.isatty() else 2}
     print(f"Keras {keras.__version__} on {keras.backend.backend()}: {len(x)} images to train, {len(test[0])} to test")
 
     model = network()
@@ -82,7 +82,8 @@ def _train(epochs: int, out: Path) -> int:
     found = lr_find(model, x, y, **shown)
     searched = time.perf_counter() - began
     rate = found.valley if found.valley is not None else 1e-3
-    found.plot().figure.savefig(out / "lr_find.png", dpi=150, bbox_inches="tight")
+    drawn: Any = found.plot().figure
+    drawn.savefig(out / "lr_find.png", dpi=150, bbox_inches="tight")
 
     print(f"\none cycle at {rate:.2e}")
     began = time.perf_counter()

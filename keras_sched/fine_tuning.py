@@ -104,16 +104,19 @@ def fine_tune(
     callbacks = as_list(callbacks, where)
     if reset_opt:
         reset_optimizer(model)
+
+    def run(schedule: OneCycle, last: int, first: int) -> History:
+        begins_afresh = False  # the optimizer's state, which freezing has settled
+        return fit_with(where, schedule, model, x, y, last, callbacks, begins_afresh, first, fit_arguments)
+
     phases: list[History] = []
     if initial_epoch < freeze_epochs:
         freeze(model, groups=groups)
-        phases.append(
-            fit_with(where, frozen, model, x, y, freeze_epochs, callbacks, False, initial_epoch, fit_arguments)
-        )
+        phases.append(run(frozen, freeze_epochs, initial_epoch))
     unfreeze(model, groups=groups)
     begin, end = max(initial_epoch, freeze_epochs), freeze_epochs + epochs
     with _appending(callbacks, after=phases):
-        phases.append(fit_with(where, unfrozen, model, x, y, end, callbacks, False, begin, fit_arguments))
+        phases.append(run(unfrozen, end, begin))
     return _joined(phases)
 
 
@@ -149,5 +152,6 @@ def _joined(phases: Sequence[History]) -> History:
 
         return plot_hps(last.hps, keys=keys, figsize=figsize)
 
-    last.plot_sched = plot_sched
+    merged: Any = last
+    merged.plot_sched = plot_sched
     return last

@@ -1,9 +1,11 @@
 """`model.fit` under a recipe, in one call, as fastai's learners have it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from keras_sched.callbacks import DEFAULT_MOMS, SGDR, FlatCos, OneCycle, Scheduler
 from keras_sched.errors import check_whole, wrong_state, wrong_value
@@ -11,7 +13,20 @@ from keras_sched.freezing import reset_optimizer
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 
-History = keras.callbacks.History
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    class History(keras.callbacks.History):
+        """Keras' own, with what a fit helper adds."""
+
+        hps: dict[str, NDArray[np.float64]]
+
+        def plot_sched(self, keys: Sequence[str] | None = None, figsize: tuple[float, float] | None = None) -> Figure:
+            """Draw `hps`."""
+            ...
+
+else:
+    History = keras.callbacks.History
 
 
 def fit_one_cycle(
@@ -222,18 +237,17 @@ def fit_with(
     check_compiled(where, model)
     if reset_opt:
         reset_optimizer(model)
-    history = model.fit(
+    history: Any = model.fit(
         x,
         y,
         epochs=epochs,
         initial_epoch=initial_epoch,
-        # First, so that the callbacks which write logs find the values there.
         callbacks=[schedule, *as_list(callbacks, where)],
         **fit_arguments,
     )
     history.hps = schedule.hps
     history.plot_sched = schedule.plot_sched
-    return history
+    return cast(History, history)
 
 
 def check_compiled(where: str, model: Any) -> None:

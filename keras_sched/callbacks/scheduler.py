@@ -95,7 +95,7 @@ class Scheduler(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Make the schedules; every wrong use that can be known is an error here."""
-        model = self.model
+        model: Any = self.model
         self._check_compiled(model)
         session = ScheduledFit.of(model)
         with session.ended_by_errors():
@@ -188,7 +188,7 @@ class Scheduler(keras.callbacks.Callback):
         return len(divided), {id(variable): number for number, group in enumerate(divided) for variable in group}
 
     def _steps_an_epoch(self) -> int | None:
-        known = self.params.get("steps")
+        known = self._parameters().get("steps")
         if known and self.steps_per_epoch and known != self.steps_per_epoch:
             raise wrong_value(
                 self._where,
@@ -198,10 +198,13 @@ class Scheduler(keras.callbacks.Callback):
             )
         return self.steps_per_epoch or known or None
 
+    def _parameters(self) -> dict[str, Any]:
+        return self.params or {}
+
     def _length(self) -> int:
         if self.total_steps is not None:
             return self.total_steps
-        epochs = self.params.get("epochs")
+        epochs = self._parameters().get("epochs")
         if not epochs or not self._steps:
             raise self._unknown_length("a fit of unknown length")
         self._check_epochs(int(epochs))

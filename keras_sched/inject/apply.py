@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_sched.errors import wrong_state
 from keras_sched.hypers import RATE
 
 Values = Mapping[str, Sequence[Any]]
@@ -87,7 +88,12 @@ class Injection:
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """What `optimizer.apply` is while installed."""
         if self.read is None:
-            raise RuntimeError("an injection was installed before it was given rows to read")
+            raise wrong_state(
+                "keras_sched",
+                "an update outside the step that was given its values",
+                "a scheduled optimizer is applied in a step",
+                "Train with `model.fit`, or with `scheduled(...)` in a loop of your own.",
+            )
         if self.check is not None:
             self.check(grads)
         own = self._installed_over
@@ -97,6 +103,7 @@ class Injection:
 
     @contextmanager
     def values_in_place(self, values: Values) -> Iterator[None]:
+        """The optimizer has `values` while the block runs."""
         self._enter(values)
         try:
             yield

@@ -24,6 +24,7 @@ class BatchLoss:
 
     @contextmanager
     def listening(self, model: keras.Model) -> Iterator["BatchLoss"]:
+        """Listen while the block runs."""
         metrics = _loss_metrics(model)
         for metric in metrics:
             put(metric, "update_state", self._listen(metric))

@@ -10,6 +10,7 @@ import numpy as np
 from keras_sched.curves import Curve
 from keras_sched.errors import wrong_value
 from keras_sched.hypers import RATE, momentum_attribute
+from keras_sched.inject.numbers import as_float, as_int
 from keras_sched.inject.table import Table
 
 
@@ -109,14 +110,15 @@ class Leaf:
         self.first_iteration += count
 
     def group(self, variable: Any) -> int:
+        """The parameter group of a trainable variable."""
         return self.group_of.get(id(variable), self.groups - 1)
 
     def iterations(self) -> int:
         """How many steps the optimizer has counted."""
-        return int(keras.ops.convert_to_numpy(self.optimizer._iterations))
+        return as_int(self.optimizer._iterations)
 
 
 def compiled_rate(optimizer: keras.Optimizer) -> float | None:
     """The learning rate that an innermost optimizer was made with; `None` where that is a schedule of its own."""
     rate = vars(optimizer)["_learning_rate"]
-    return float(keras.ops.convert_to_numpy(rate)) if isinstance(rate, keras.Variable) else None
+    return as_float(rate) if isinstance(rate, keras.Variable) else None

@@ -14,6 +14,7 @@ from keras_sched.groups import divide_variables
 from keras_sched.hypers import RATE, innermost
 from keras_sched.inject.apply import Injection, Values, put, take_away
 from keras_sched.inject.names import check_keras
+from keras_sched.inject.numbers import as_int
 from keras_sched.inject.rows import HostRows, Layout
 from keras_sched.inject.table import Table
 
@@ -287,7 +288,7 @@ class _LoopLeaf:
         count = self.optimizer._iterations.value
         if being_compiled(count):  # a step that died has left it so (JAX)
             return self.first_iteration + self.rows.position
-        return int(keras.ops.convert_to_numpy(count))
+        return as_int(count)
 
     def _group(self, variable: Any) -> int:
         if self._group_of is None:
@@ -319,8 +320,9 @@ def being_compiled(arguments: Any) -> bool:
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
+        from jax.core import Tracer
 
-        return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments))
+        return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
     if backend == "tensorflow":
         import tensorflow as tf
 

@@ -10,6 +10,7 @@ import keras
 from keras_sched.errors import wrong_state
 from keras_sched.inject.apply import put, take_away
 from keras_sched.inject.building import epoch_iterator
+from keras_sched.inject.numbers import as_int
 from keras_sched.inject.session import ScheduledFit
 
 # name -> what it is used for, as in names.py.
@@ -110,7 +111,7 @@ class SearchedFit:
         if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             return None
         self.attach_state()
-        return int(keras.ops.convert_to_numpy(optimizer.iterations))
+        return as_int(optimizer.iterations)
 
     def validation_logs(self, **data: Any) -> Any:
         """What `evaluate` tells of other data, between two batches."""

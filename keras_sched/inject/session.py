@@ -76,7 +76,7 @@ class ScheduledFit:
         self._logged.append(values)
 
     def at_end(self, put_back: Callable[[], None]) -> None:
-        """Have `put_back` called once, after everything of ours was put back; the last one asked for is called first."""
+        """Have `put_back` called once, after all of ours was put back; the last one asked for is called first."""
         self._at_end.callback(put_back)
 
     @contextmanager

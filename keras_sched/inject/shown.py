@@ -9,6 +9,7 @@ import keras
 from keras_sched.errors import advise
 from keras_sched.hypers import RATE
 from keras_sched.inject.apply import Injection, put, take_away
+from keras_sched.inject.numbers import as_float
 from keras_sched.inject.rows import Layout
 
 
@@ -80,14 +81,13 @@ class ShownRate:
         written = sys._getframe(1).f_code.co_name == "learning_rate"
         if written and inside_fit(self.model):
             return self._note(value)
-        if self._own is None:
-            raise RuntimeError("a rate was written through a variable that the optimizer does not have")
-        return type(self._own).assign(self._own, value)
+        own: Any = self._own  # there is one where this is installed
+        return type(own).assign(own, value)
 
     def _note(self, value: Any) -> Any:
-        rate = float(keras.ops.convert_to_numpy(value))
+        rate = as_float(value)
         # As it was read, so that what was read and is written back changes nothing.
-        shown = float(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(self.current(), keras.config.floatx())))
+        shown = as_float(keras.ops.convert_to_tensor(self.current(), keras.config.floatx()))
         self._factor = rate / shown if shown else 1.0
         if rate and not shown:
             advise(

@@ -28,7 +28,7 @@ class Table:
     def __init__(
         self,
         curves: Mapping[str, Curve],
-        nominal: Mapping[str, float],
+        nominal: Mapping[str, float | None],
         total: int,
         groups: int = 1,
         *,
@@ -71,8 +71,10 @@ class Table:
         values = self._raw(attribute, numbers)
         if attribute == self.momentum:
             before = numbers - self.lag
-            ratio = self._raw(RATE, numbers) / self._raw(RATE, np.maximum(before, 0))
-            values = values * np.where(before[:, None] < 0, 1.0, ratio)
+            rate, rate_before = self._raw(RATE, numbers), self._raw(RATE, np.maximum(before, 0))
+            # A rate of 0 can only have been written from outside; it leaves no velocity whose scale could be wrong.
+            none_before = (before[:, None] < 0) | (rate_before == 0)
+            values = values * np.where(none_before, 1.0, rate / np.where(rate_before == 0, 1.0, rate_before))
         return values
 
     def scheduled(self, attribute: str) -> bool:
