@@ -79,14 +79,14 @@ def lr_find(
 
     Example:
         >>> import keras, numpy as np
-        >>> from keras_sched import lr_find, minimum, steep
+        >>> from keras_sched import lr_find, minimum, valley
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
         >>> model.compile("sgd", loss="mse")
-        >>> x = np.linspace(0, 1, 64, dtype="float32")[:, None]
-        >>> found = lr_find(model, x, 3 * x, batch_size=8, shuffle=False, suggest_funcs=(minimum, steep), verbose=0)
-        >>> lr_min, lr_steep = found
-        >>> found.stopped, f"{lr_min:.1e}", f"{lr_steep:.1e}"
-        ('num_it', '8.3e-02', '4.8e-01')
+        >>> x = np.random.default_rng(0).uniform(size=(64, 1)).astype("float32")
+        >>> found = lr_find(model, x, 3 * x, batch_size=8, shuffle=False, suggest_funcs=(minimum, valley), verbose=0)
+        >>> lr_min, lr_valley = found
+        >>> found.stopped, f"{lr_min:.1e}", f"{lr_valley:.1e}"
+        ('diverged', '1.1e-01', '2.3e-02')
 
     Source: "Cyclical Learning Rates for Training Neural Networks", Smith 2015; the form is fastai's.
     """
