@@ -1,0 +1,225 @@
+"""A run of ten million batches needs no more memory than a short one, and its rows are the right ones to the end."""
+
+import tracemalloc
+
+import keras
+import numpy as np
+import pytest
+from oracle import BATCHES, eager, fit, largest_difference, mlp
+from runs import Bench, state
+
+from keras_sched import OneCycle, ParamScheduler, SchedCos, SchedLin
+from keras_sched.inject import Plan, ScheduledFit
+from keras_sched.inject.rows import HostRows
+from keras_sched.inject.table import Table
+
+SHORT, LONG = 100_000, 10_000_000
+AT_ONCE = 1000  # batches in one call of the train function
+
+
+def curves(total):
+    rates, momenta = SchedCos(0.1, 1e-4), SchedLin(0.95, 0.8)
+    return {
+        "learning_rate": lambda rows: rates(np.minimum(rows / total, 1)),
+        "beta_1": lambda rows: momenta(np.minimum(rows / total, 1)),
+    }
+
+
+class Drive:
+    """Runs a session's train function without a fit: each call counts as so many batches, and notes the coming row.
+
+    Args:
+        model: a compiled model.
+        total: the length of the run in batches.
+    """
+
+    def __init__(self, model, total):
+        self.model, self.total = model, total
+        self.iterations = 0
+        self.loads = self.looked_at = self.wrong = 0
+        self.session = ScheduledFit.of(model)
+        self.session.add([Plan(curves(total), total)], "a test")
+        self.session.begin_epoch(0)
+        self.leaf, self.step = self.session.leaves[0], self.session.step
+        self.leaf.iterations = lambda: self.iterations
+        self.session._iterations_in_flight = lambda leaf, arguments: self.iterations
+        load = self.step.load
+        self.step.load = lambda *arguments: [load(*arguments), setattr(self, "loads", self.loads + 1)]
+
+    def run(self, batches):
+        function = self.session._guarded(self._call)
+        for _ in range(0, batches, AT_ONCE):
+            function()
+
+    def _call(self):
+        if self.loads != self.looked_at or self.iterations % 100_000 == 0:
+            for row in (self.iterations, self.iterations + AT_ONCE - 1):
+                self.wrong += not np.array_equal(self.row_of(row), self.expected(row))
+            self.looked_at = self.loads
+        self.iterations += AT_ONCE
+
+    def row_of(self, iteration):
+        """What the step of this iteration would read: rate and momentum, float32."""
+        window, start = self.step.windows[0], int(keras.ops.convert_to_numpy(self.step.starts[0]))
+        return np.asarray(window[iteration - start])[::2][:2]
+
+    def expected(self, row):
+        columns = curves(self.total)
+        return np.array([columns[name](np.array([row]))[0] for name in self.leaf.table.attributes], np.float32)
+
+
+@pytest.fixture
+def long_steps(backend, monkeypatch):
+    if backend == "torch":
+        pytest.skip("PyTorch has no window: its rows are counted on the host, see the next test")
+    monkeypatch.setattr("keras_sched.inject.session.own_batches", lambda model: AT_ONCE)
+
+
+@pytest.mark.parametrize("long", [LONG // 10, pytest.param(LONG, marks=pytest.mark.slow)])
+def test_millions_of_batches_at_the_seam_read_the_right_rows_in_constant_memory(long_steps, long):
+    model, peaks = mlp(keras.optimizers.Adam(0.01)), {}
+    for total in (AT_ONCE, SHORT, long):  # the first to warm up
+        tracemalloc.start()
+        drive = Drive(model, total)
+        drive.run(total)
+        peaks[total] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert drive.wrong == 0
+        assert drive.iterations == total
+        assert len(drive.leaf.used) <= 1, "the account of a run without a gap is one span"
+        drive.session.end()
+    assert peaks[long] < 1.1 * peaks[SHORT] + 2**21
+    rows = drive.leaf.table.window_rows
+    assert drive.loads <= long / (rows - AT_ONCE) + 2, "a window is filled once, not looked at in each batch"
+
+
+def host_rows(total):
+    return HostRows(Table(curves(total), {"learning_rate": 0.1, "beta_1": 0.9}, total))
+
+
+def test_rows_on_the_host_need_no_more_memory_for_a_longer_run():
+    peaks = {}
+    for total in (10_000, 200_000):
+        rows = host_rows(total)
+        tracemalloc.start()
+        for first in range(0, total, AT_ONCE):
+            rows.position = first
+            assert rows.take()["learning_rate"] == [curves(total)["learning_rate"](np.array([first]))[0]]
+        peaks[total] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[200_000] < 1.1 * peaks[10_000] + 2**16
+
+
+@pytest.mark.slow
+def test_ten_million_batches_of_rows_on_the_host_are_the_tables():
+    rows = host_rows(LONG)
+    rates = curves(LONG)["learning_rate"]
+    tracemalloc.start()
+    for first in range(0, LONG, AT_ONCE):
+        taken = [rows.take()["learning_rate"][0] for _ in range(AT_ONCE)]
+        assert taken == rates(np.arange(first, first + AT_ONCE)).tolist()
+    assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    tracemalloc.stop()
+
+
+# A real fit over many windows
+
+
+def sgd():
+    return keras.optimizers.SGD(0.01, momentum=0.9)
+
+
+def schedule():
+    return ParamScheduler({"lr": SchedCos(0.05, 0.001), "mom": SchedLin(0.95, 0.8)})
+
+
+@pytest.fixture
+def tiny_windows(monkeypatch):
+    """Windows of three rows, fewer than an epoch's batches; how often one was loaded, by epoch's first row or not."""
+    monkeypatch.setattr(Table, "window_rows", 3)
+    monkeypatch.setattr(HostRows, "_compute", _three_rows(HostRows._compute))
+    firsts = []
+    window, values = Table.window, Table.values
+
+    def noted_window(table, first):
+        firsts.append(first)
+        return window(table, first)
+
+    def noted_values(table, attribute, rows):
+        if attribute == "learning_rate" and isinstance(rows, range) and len(rows) == 3:
+            firsts.append(rows[0])
+        return values(table, attribute, rows)
+
+    monkeypatch.setattr(Table, "window", noted_window)
+    if keras.backend.backend() == "torch":
+        monkeypatch.setattr(Table, "values", noted_values)
+    return firsts
+
+
+def _three_rows(compute):
+    return lambda rows, count: compute(rows, 3)
+
+
+def test_an_epoch_over_several_windows_trains_as_by_hand(tiny_windows, backend):
+    epochs = 3
+    rows = np.arange(epochs * BATCHES)
+    values = {
+        "learning_rate": SchedCos(0.05, 0.001)(rows / len(rows)),
+        "momentum": SchedLin(0.95, 0.8)(rows / len(rows)),
+    }
+    expected = eager(sgd, values, epochs)
+    model, ours = mlp(sgd()), schedule()
+    fit(model, [ours], epochs)
+    assert largest_difference(expected, model.get_weights()) < 2e-5
+    assert (ours.hps["lr"] == values["learning_rate"]).all()
+    # On the host the rows are computed anew at each epoch's beginning; elsewhere a window that has them is kept.
+    assert sorted(set(tiny_windows)) == ([0, 3, 4, 7, 8, 11] if backend == "torch" else [0, 3, 6, 9])
+
+
+def test_windows_and_steps_per_execution(backend, monkeypatch):
+    if backend == "torch":
+        pytest.skip("Keras has no steps_per_execution on PyTorch")
+    epochs = 3
+    plain = mlp(sgd(), steps_per_execution=2)
+    fit(plain, [schedule()], epochs)
+    monkeypatch.setattr(Table, "window_rows", 3)
+    monkeypatch.setattr(HostRows, "_compute", _three_rows(HostRows._compute))
+    model, ours = mlp(sgd(), steps_per_execution=2), schedule()
+    fit(model, [ours], epochs)
+    assert all((a == b).all() for a, b in zip(plain.get_weights(), model.get_weights(), strict=True))
+    assert len(ours.hps["lr"]) == epochs * BATCHES
+
+
+def test_a_write_and_a_window_that_ends_in_mid_epoch(tiny_windows):
+    class Halves(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+                self.model.optimizer.learning_rate = rate / 2
+
+    epochs = 3
+    rows = np.arange(epochs * BATCHES)
+    values = {
+        "learning_rate": SchedCos(0.05, 0.001)(rows / len(rows)),
+        "momentum": SchedLin(0.95, 0.8)(rows / len(rows)),
+    }
+    values["learning_rate"][BATCHES:] /= 2
+    expected = eager(sgd, values, epochs)
+    model, ours = mlp(sgd()), schedule()
+    fit(model, [ours, Halves()], epochs)
+    assert largest_difference(expected, model.get_weights()) < 2e-5
+    np.testing.assert_allclose(ours.hps["lr"], values["learning_rate"], rtol=1e-6)
+
+
+def test_a_fit_that_dies_after_a_refill_leaves_an_account_of_what_ran(tiny_windows):
+    class Dies(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 3:
+                raise KeyboardInterrupt
+
+    bench = Bench(keras.optimizers.Adam(0.01))
+    ours = OneCycle(0.1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(bench.model, [ours, Dies()], 3)
+    assert len(ours.hps["lr"]) == BATCHES
+    assert all(np.isfinite(values).all() for values in state(bench.model))
