@@ -280,7 +280,7 @@ class _LoopLeaf:
             raise _frozen("calls the optimizer itself" if self.given is None else "has its window from outside")
 
     def _row(self, rows: Any, start: Any) -> Values:
-        iteration = keras.ops.cast(self.optimizer._iterations, "int32")
+        iteration: Any = keras.ops.cast(self.optimizer._iterations, "int32")
         place = keras.ops.clip(iteration - keras.ops.cast(start, "int32"), 0, rows.shape[0] - 1)
         return self.layout.values(keras.ops.take(rows, place, axis=0))
 

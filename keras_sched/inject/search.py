@@ -119,7 +119,8 @@ class SearchedFit:
         self.attach_state()
         if getattr(model, "_eval_epoch_iterator", None) is None:  # as `fit` keeps it, from one epoch to the next
             model._eval_epoch_iterator = epoch_iterator(model, steps_per_epoch=None, shuffle=False, **data)
-        logs = model.evaluate(verbose=0, return_dict=True, _use_cached_eval_dataset=True)
+        evaluate: Any = model.evaluate  # Keras' default alone has a type
+        logs = evaluate(verbose=0, return_dict=True, _use_cached_eval_dataset=True)
         if self.session.backend == "torch":
             model.train()  # as Keras sets it at an epoch's beginning; `evaluate` has changed it
         return logs

@@ -221,7 +221,8 @@ class ScheduledFit:
             HostRows(leaf.table, callable_rate=layout.rate_is_callable)
             for leaf, layout in zip(leaves, layouts, strict=True)
         ]
-        step = TorchStep(self.model, injections, layouts, rows, self.model.train_function)
+        plain: Any = self.model.train_function
+        step = TorchStep(self.model, injections, layouts, rows, plain)
         step.wants_losses = self.wants_losses
         return step
 

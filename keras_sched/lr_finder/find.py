@@ -12,7 +12,15 @@ from keras_sched.errors import wrong_state, wrong_type
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 from keras_sched.inject import build_like_fit
-from keras_sched.lr_finder.data import can_shuffle, check_data, check_ran, check_repeatable, is_generator, no_more_than, passes
+from keras_sched.lr_finder.data import (
+    can_shuffle,
+    check_data,
+    check_ran,
+    check_repeatable,
+    is_generator,
+    no_more_than,
+    passes,
+)
 from keras_sched.lr_finder.found import LRFound, check_functions, search_found
 from keras_sched.lr_finder.search import Search
 from keras_sched.snapshot import check_cache_dir, take

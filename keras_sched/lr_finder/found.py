@@ -118,7 +118,7 @@ def check_functions(functions: Any, where: str) -> tuple[SuggestionFunction, ...
     """
     if functions is None:
         return ()
-    listed = (functions,) if callable(functions) else functions
+    listed: Any = (functions,) if callable(functions) else functions
     if not isinstance(listed, Iterable) or isinstance(listed, str):
         listed = (listed,)
     listed = tuple(listed)
@@ -156,9 +156,7 @@ def plot_record(record: Record, points: dict[str, Point | None], **arguments: An
     return plot_lr_find(record.lrs, record.losses, **arguments)
 
 
-def _ask(
-    function: SuggestionFunction, lrs: Any, losses: Any, num_it: int, where: str
-) -> tuple[float, Point | None]:
+def _ask(function: SuggestionFunction, lrs: Any, losses: Any, num_it: int, where: str) -> tuple[float, Point | None]:
     answer = function(*points_seen(lrs, losses, num_it), num_it)
     if isinstance(answer, Real):  # a rate alone: there is no point to mark
         return float(answer), None

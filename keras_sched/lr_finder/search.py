@@ -11,9 +11,9 @@ from keras_sched.callbacks import Scheduler
 from keras_sched.errors import check_not_negative, check_whole, wrong_state, wrong_value
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
-from keras_sched.inject import ScheduledFit, SearchedFit
+from keras_sched.inject import SearchedFit
 from keras_sched.lr_finder.progress import Progress
-from keras_sched.lr_finder.record import ALL_RUN, DATA_ENDED, Array, Curve, Record, Recorder
+from keras_sched.lr_finder.record import DATA_ENDED, Array, Curve, Record, Recorder
 
 LEAST = 6
 """The fewest batches of a search, as in fastai."""
@@ -82,7 +82,7 @@ class Search(Scheduler):
     @property
     def record(self) -> Record:
         """What was measured so far."""
-        curves = self._curves if self._curves else [self._recorder.curve()]
+        curves = self._curves or [self._recorder.curve()]
         return Record.of(curves, self._rates, self.num_it)
 
     # Keras' hooks
@@ -92,7 +92,7 @@ class Search(Scheduler):
         self._forget()
         super().on_train_begin(logs)
         session = self._fitted("on_train_begin")
-        self._progress = Progress(self.num_it * self._repeats, self.params.get("verbose", 0))
+        self._progress = Progress(self.num_it * self._repeats, self._parameters().get("verbose", 0))
         self._fit = SearchedFit(session, self)
         session.at_end(self._over)
 
