@@ -1,0 +1,173 @@
+"""Wrong uses, each with the sentence that meets it: what came, what was expected, what to type."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+
+import keras_sched as ks
+from keras_sched import (
+    SGDR,
+    AnnealedSchedule,
+    FlatCos,
+    InverseSqrt,
+    LRFinder,
+    OneCycle,
+    ParamScheduler,
+    SchedCos,
+    SchedExp,
+    SchedInvSqrt,
+    SchedLin,
+    SchedPoly,
+    Triangular,
+    WarmupCosine,
+    WarmupStableDecay,
+    combine_scheds,
+)
+
+LIN = SchedLin(0.1, 0.0)
+X = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
+Y = X.sum(axis=1, keepdims=True)
+
+
+def model_with(optimizer="adam", **compiled):
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(2, name="body"), keras.layers.Dense(1, name="head")]
+    )
+    model.compile(optimizer, loss="mse", **compiled)
+    return model
+
+
+def fit(*callbacks, optimizer="adam", epochs=2, **arguments):
+    model_with(optimizer).fit(X, Y, batch_size=8, epochs=epochs, verbose=0, callbacks=list(callbacks), **arguments)
+
+
+def sgd(**arguments):
+    return keras.optimizers.SGD(0.1, **arguments)
+
+
+def generator():
+    while True:
+        yield X[:8], Y[:8]
+
+
+# What is typed, and what the sentence must hold.
+AT_THE_DOOR = {
+    "SchedExp through zero": (lambda: SchedExp(0.0, 1.0), "SchedExp"),
+    "SchedExp of two signs": (lambda: SchedExp(-1.0, 1.0), "SchedExp"),
+    "SchedInvSqrt from zero": (lambda: SchedInvSqrt(0.0, 1.0), "SchedInvSqrt"),
+    "SchedPoly of no power": (lambda: SchedPoly(0.0, 1.0, 0), "power=0"),
+    "an end that is a word": (lambda: SchedLin("a", 1.0), "'a'"),
+    "an end that is not finite": (lambda: SchedCos(float("nan"), 1.0), "nan"),
+    "fractions that are too much": (lambda: combine_scheds([0.7, 0.7], [LIN, LIN]), "1.4"),
+    "a negative fraction": (lambda: combine_scheds([-0.5, 1.5], [LIN, LIN]), "-0.5"),
+    "fewer fractions than schedules": (lambda: combine_scheds([1.0], [LIN, LIN]), "combine_scheds"),
+    "no schedules": (lambda: combine_scheds([], []), "combine_scheds"),
+    "a number for a schedule": (lambda: combine_scheds([1.0], [0.1]), "0.1"),
+    "percent for a fraction": (lambda: ks.one_cycle(0.1, pct_start=30), "pct_start=0.3"),
+    "a negative rate": (lambda: ks.one_cycle(-0.1), "-0.1"),
+    "a divisor of zero": (lambda: ks.one_cycle(0.1, div=0), "div=0"),
+    "two momenta": (lambda: ks.one_cycle(0.1, moms=(0.9, 0.8)), "moms="),
+    "a momentum of one": (lambda: ks.one_cycle(0.1, moms=(0.9, 1.0, 0.9)), "moms="),
+    "three phases that do not fit": (lambda: ks.one_cycle(0.1, pct_start=0.6, three_phase=True), "pct_start=0.6"),
+    "flat_cos in percent": (lambda: ks.flat_cos(0.1, pct_start=75), "pct_start=0.75"),
+    "half a cycle": (lambda: ks.sgdr(0.1, n_cycles=0.5), "n_cycles=0.5"),
+    "cycles that vanish": (lambda: ks.sgdr(0.1, n_cycles=2, cycle_mult=0), "cycle_mult=0"),
+    "a warm-up in percent": (lambda: ks.warmup_cosine(0.1, warmup=5), "warmup=0.05"),
+    "warm-up and decay past the end": (lambda: ks.warmup_stable_decay(0.1, warmup=0.6, decay=0.6), "decay"),
+    "a final rate of zero": (lambda: ks.inverse_sqrt(0.1, lr_final=0.0), "lr_final"),
+    "an unknown mode": (lambda: ks.triangular(0.01, 0.1, n_cycles=1, mode="square"), "'square'"),
+    "peaks below the valleys": (lambda: ks.triangular(0.1, 0.01, n_cycles=1), "triangular"),
+    "OneCycle in percent": (lambda: OneCycle(0.1, pct_start=25), "pct_start=0.25"),
+    "OneCycle at zero": (lambda: OneCycle(0.0), "lr_max=0.0"),
+    "OneCycle at a word": (lambda: OneCycle("fast"), "fast"),
+    "a slice that is not one of rates": (lambda: OneCycle(slice(1, 2, 3)), "slice(1, 2, 3)"),
+    "a slice from below zero": (lambda: OneCycle(slice(-1e-3, 1e-2)), "slice"),
+    "a negative decay": (lambda: OneCycle(0.1, wd=-1), "wd=-1"),
+    "a decay that is a word": (lambda: OneCycle(0.1, wd="much"), "wd="),
+    "no steps": (lambda: OneCycle(0.1, total_steps=0), "total_steps=0"),
+    "half a step an epoch": (lambda: OneCycle(0.1, steps_per_epoch=2.5), "steps_per_epoch=2.5"),
+    "FlatCos at minus one": (lambda: FlatCos(-1), "lr=-1"),
+    "SGDR of no cycle": (lambda: SGDR(0, 1), "n_cycles=0"),
+    "SGDR of half an epoch": (lambda: SGDR(2, 0.5), "cycle_len=0.5"),
+    "WarmupCosine in percent": (lambda: WarmupCosine(0.1, warmup=10), "warmup=0.1"),
+    "WarmupStableDecay of no shape": (lambda: WarmupStableDecay(0.1, shape=3), "shape=3"),
+    "InverseSqrt to zero": (lambda: InverseSqrt(0.1, lr_final=0), "lr_final"),
+    "Triangular from below zero": (lambda: Triangular(-0.1, 0.1, n_cycles=1), "lr_min=-0.1"),
+    "schedules in a list": (lambda: ParamScheduler([LIN]), "dictionary"),
+    "nothing to schedule": (lambda: ParamScheduler({}), "{}"),
+    "a number to schedule": (lambda: ParamScheduler({"lr": 0.1}), "lr=0.1"),
+    "a class to schedule": (lambda: ParamScheduler({"lr": SchedLin}), "SchedLin"),
+    "groups that disagree": (lambda: ParamScheduler({"lr": [LIN] * 2, "wd": [LIN] * 3}), "group"),
+    "values before a fit": (lambda: OneCycle(0.1).hps, "OneCycle.hps"),
+    "steps of a schedule": (lambda: AnnealedSchedule(LIN, 0), "steps=0"),
+    "a schedule with groups": (lambda: AnnealedSchedule(SchedLin((0.1, 0.2), 0.0), 5), "group"),
+    "a search that goes down": (lambda: LRFinder(1.0, 0.1), "start_lr"),
+    "a search from zero": (lambda: LRFinder(0.0, 0.1), "start_lr=0.0"),
+    "a search of half a batch": (lambda: LRFinder(num_it=0.5), "num_it=0.5"),
+    "a search of no batch": (lambda: ks.lr_find(model_with(), X, Y, num_it=0), "num_it=0"),
+    "a search without compile": (lambda: ks.lr_find(keras.Sequential([keras.layers.Dense(1)]), X, Y), "compile"),
+    "a search over nothing": (lambda: ks.lr_find(model_with(), X[:0], Y[:0], verbose=0), "lr_find"),
+    "a suggestion that is a word": (lambda: ks.lr_find(model_with(), X, Y, suggest_funcs="valley"), "valley"),
+    "a plot of an unknown name": (lambda: ks.plot_sched(ks.one_cycle(0.1), keys=["rate"]), "rate"),
+    "no groups": (lambda: ks.layer_groups(model_with(), 0), "n=0"),
+    "more groups than layers": (lambda: ks.layer_groups(model_with(), 9), "9"),
+    "freezing past the end": (lambda: ks.freeze_to(model_with(), 5), "5"),
+    "a loop of no steps": (lambda: ks.scheduled(sgd(), {"lr": LIN}, steps=0), "steps=0"),
+    "a loop without optimizer": (lambda: ks.scheduled("sgd", {"lr": LIN}, steps=3), "'sgd'"),
+    "a loop with groups of nobody": (lambda: ks.scheduled(sgd(), {"lr": [LIN, LIN]}, steps=3), "groups"),
+    "fit_sgdr with epochs": (lambda: ks.fit_sgdr(model_with(), X, Y, n_cycles=2, cycle_len=1, epochs=5), "epochs=5"),
+    "fit_one_cycle of no epoch": (lambda: ks.fit_one_cycle(model_with(), X, Y, epochs=0), "epochs=0"),
+    "fit_flat_cos without compile": (lambda: ks.fit_flat_cos(keras.Sequential(), X, Y, epochs=1), "compile"),
+}
+IN_FIT = {
+    "an unknown name": (lambda: fit(ParamScheduler({"speed": LIN})), "'speed'"),
+    "one thing by two names": (lambda: fit(ParamScheduler({"lr": LIN, "learning_rate": LIN})), "learning_rate"),
+    "one thing by two callbacks": (lambda: fit(OneCycle(0.1), FlatCos(0.1)), "another callback"),
+    "momentum where there is none": (lambda: fit(ParamScheduler({"mom": LIN}), optimizer=sgd()), "momentum=0.9"),
+    "moms where there is none": (lambda: fit(OneCycle(0.1, moms=(0.9, 0.8, 0.9)), optimizer=sgd()), "momentum"),
+    "a second way of clipping": (
+        lambda: fit(ParamScheduler({"clipvalue": LIN}), optimizer=sgd(clipnorm=1.0)),
+        "clipnorm",
+    ),
+    "an average that is not kept": (lambda: fit(ParamScheduler({"ema_momentum": LIN})), "ema_momentum"),
+    "what cannot change": (lambda: fit(ParamScheduler({"gradient_accumulation_steps": LIN})), "gradient_accum"),
+    "the sum of the cycles": (lambda: fit(SGDR(2, 1), epochs=2), "epochs=3"),
+    "steps that differ": (lambda: fit(OneCycle(0.1, steps_per_epoch=9)), "steps_per_epoch=9"),
+    "correction of Adam": (lambda: fit(OneCycle(0.1, momentum_correction=True)), "momentum_correction"),
+    "layer decay of one group": (lambda: fit(OneCycle(0.1, layer_decay=0.5)), "layer_decay=0.5"),
+    "rates for other groups": (lambda: fit(OneCycle([0.1, 0.2], groups=1)), "groups"),
+    "an unknown pattern": (lambda: fit(OneCycle(slice(0.1), groups=[["tail"], ["head"]])), "tail"),
+    "no rate to take": (
+        lambda: fit(OneCycle(), optimizer=keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 9))),
+        "lr_max",
+    ),
+    "a length nobody knows": (
+        lambda: model_with().fit(generator(), epochs=1, shuffle=False, verbose=0, callbacks=[OneCycle(0.1)]),
+        "steps_per_epoch",
+    ),
+}
+SENTENCE = re.compile(r"^`[^`]+` (received|found|suggests nothing)\b.*[;:] .*\. ?\S.*[.`\)]$", re.DOTALL)
+
+
+@pytest.mark.parametrize("use", AT_THE_DOOR)
+def test_a_wrong_argument_is_met_with_a_sentence(use):
+    check(*AT_THE_DOOR[use])
+
+
+@pytest.mark.parametrize("use", IN_FIT)
+def test_a_wrong_schedule_is_met_with_a_sentence_before_the_first_batch(use):
+    check(*IN_FIT[use])
+
+
+def test_there_are_sixty_wrong_uses_and_more():
+    assert len(AT_THE_DOOR) + len(IN_FIT) >= 60
+
+
+def check(wrong, said):
+    with pytest.raises((ValueError, TypeError, RuntimeError)) as raised:
+        wrong()
+    message = str(raised.value)
+    assert said in message
+    assert SENTENCE.match(message), message
