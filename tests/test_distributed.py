@@ -1,0 +1,182 @@
+"""The recipes of tutorials/distributed.md train to the weights of one device, on two devices or in two processes."""
+
+import contextlib
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import documents
+import numpy as np
+import pytest
+
+from keras_sched import OneCycle
+
+PAGE = Path(__file__).parents[1] / "tutorials" / "distributed.md"
+RECIPES = {
+    re.match(r"# (\w+)\.py\n", block.code)[1]: block.code  # type: ignore[index]
+    for block in documents.blocks(PAGE.read_text(encoding="utf-8"))
+}
+BACKENDS = {
+    "data_parallel": "jax",
+    "model_parallel": "jax",
+    "jax_processes": "jax",
+    "mirrored": "tensorflow",
+    "workers": "tensorflow",
+    "ddp": "torch",
+}
+TOLERANCE = 2e-5
+TIMEOUT = 120  # seconds; each takes a tenth of it on a machine that has nothing else to do
+
+# Starts the processes of a recipe on this machine, as others would be on theirs.
+LAUNCHER = """
+    import os, subprocess, sys
+
+    path, world = sys.argv[1], int(sys.argv[2])
+    ranks = [os.environ | {"RANK": str(rank), "WORLD_SIZE": str(world)} for rank in range(world)]
+    processes = [subprocess.Popen([sys.executable, path], env=env) for env in ranks]
+    sys.exit(max(abs(process.wait()) for process in processes))
+"""
+REPORT = """
+import os
+import numpy as np
+from task import BATCH
+
+rank = os.environ.get("RANK", "0")
+np.savez(f"weights_{rank}.npz", *globals().get("inner", model).get_weights())
+"""
+# The search beside it: how many batches, why it ended, and the same where the second half of the data has gone bad,
+# in the last process alone.
+SEARCHES = """
+found_batches = [len(found.losses), found.stopped]
+world = int(os.environ.get("WORLD_SIZE", "1"))
+bad = y.copy()
+if int(rank) == world - 1:
+    bad[len(y) // 2 :] = np.nan
+wide = {"start_lr": 1e-5, "num_it": 12, "batch_size": BATCH // world, "shuffle": False, "show_plot": False}
+went_bad = lr_find(model, x, bad, suggest_funcs=(), **wide)
+with open(f"said_{rank}", "w") as file:
+    print(*found_batches, len(went_bad.losses), went_bad.stopped, sep=", ", file=file)
+"""
+
+
+def only_on(name: str, backend: str) -> None:
+    if BACKENDS[name] != backend:
+        pytest.skip(f"this recipe is for {BACKENDS[name]}")
+
+
+@pytest.fixture
+def run_recipe(tmp_path: Path, run_script: Callable[..., str]) -> Callable[..., str]:
+    """Run a recipe with more code after it, in so many processes; what they printed."""
+
+    def run(name: str, more: str = REPORT, *, processes: int = 1, code: str | None = None) -> str:
+        (tmp_path / "task.py").write_text(RECIPES["task"], encoding="utf-8")
+        path = tmp_path / f"{name}.py"
+        ending = "torch.distributed.destroy_process_group()\n"  # the recipe's last line, after what is asked here
+        recipe = code or RECIPES[name]
+        closes = recipe.endswith(ending)
+        path.write_text(recipe.removesuffix(ending) + more + (ending if closes else ""), encoding="utf-8")
+        ports = free_ports(2)
+        where = {
+            "COORDINATOR": f"127.0.0.1:{ports[0]}",
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(ports[0]),
+            "WORKERS": ",".join(f"127.0.0.1:{port}" for port in ports[:processes]),
+        }
+        return run_script(LAUNCHER, path, processes, env=where, timeout=TIMEOUT)
+
+    return run
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@pytest.fixture
+def expected() -> list[np.ndarray]:
+    """The weights of the same fit on one device."""
+    task: dict[str, Any] = {}
+    exec(RECIPES["task"], task)  # noqa: S102 - our own page
+    x, y = task["data"]()
+    model = task["make_model"]()
+    model.fit(x, y, batch_size=task["BATCH"], epochs=2, shuffle=False, verbose=0, callbacks=[OneCycle(0.1)])
+    return model.get_weights()
+
+
+def check_weights(folder: Path, expected: list[np.ndarray], processes: int = 1) -> None:
+    for rank in range(processes):
+        with np.load(folder / f"weights_{rank}.npz") as kept:
+            weights = [kept[name] for name in kept.files]
+        differences = [np.abs(one - other).max() for one, other in zip(weights, expected, strict=True)]
+        assert max(differences) < TOLERANCE
+
+
+def said(folder: Path, processes: int = 1) -> list[list[str]]:
+    """What each process said, by rank: into files, since what they print may be mixed."""
+    return [(folder / f"said_{rank}").read_text().strip().split(", ") for rank in range(processes)]
+
+
+def test_every_recipe_of_the_page_is_run_here() -> None:
+    assert sorted(RECIPES) == sorted([*BACKENDS, "task"])
+
+
+@pytest.mark.parametrize("name", ["data_parallel", "model_parallel", "mirrored"])
+def test_two_devices(name: str, backend: str, run_recipe: Any, tmp_path: Path, expected: list[np.ndarray]) -> None:
+    only_on(name, backend)
+    run_recipe(name, IS_DISTRIBUTED[name] + REPORT + SEARCHES)
+    check_weights(tmp_path, expected)
+    assert said(tmp_path)[0][2:] == ["2", "not finite"]
+
+
+# That two devices were at work, and with `ModelParallel` each on half of a weight and of the optimizer's state for it.
+IS_DISTRIBUTED = {
+    "data_parallel": """
+assert len(model.trainable_variables[0].value.sharding.device_set) == 2
+""",
+    "model_parallel": """
+kernels = [model.get_layer("hidden").kernel.value, model.optimizer.variables[2].value]
+assert [each.addressable_shards[0].data.shape for each in kernels] == [(8, 8), (8, 8)]
+""",
+    "mirrored": """
+assert strategy.num_replicas_in_sync == 2
+""",
+}
+
+
+@pytest.mark.parametrize("name", ["jax_processes", "ddp"])
+def test_two_processes(name: str, backend: str, run_recipe: Any, tmp_path: Path, expected: list[np.ndarray]) -> None:
+    only_on(name, backend)
+    run_recipe(name, REPORT + SEARCHES, processes=2)
+    check_weights(tmp_path, expected, 2)
+    first, second = said(tmp_path, 2)
+    assert first == second, "every process stops at the same batch"
+    assert first[2:] == ["2", "not finite"], "also where the loss of one of them is bad"
+
+
+def test_two_workers_of_tensorflow(backend: str, run_recipe: Any, tmp_path: Path, expected: list[np.ndarray]) -> None:
+    only_on("workers", backend)
+    run_recipe("workers", processes=2)
+    check_weights(tmp_path, expected, 2)
+
+
+def test_a_plain_fit_with_two_workers_of_tensorflow_fails_in_keras_itself(
+    backend: str, run_recipe: Any, tmp_path: Path
+) -> None:
+    # When this fails, Keras has learnt it: the page then has to say so, and to show a `fit`.
+    only_on("workers", backend)
+    recipe = RECIPES["workers"].split("def share(context)")[0]
+    plain = """
+try:
+    data = tf.data.Dataset.from_tensor_slices(tuple(part(0, 1))).batch(BATCH)
+    model.fit(data, epochs=1, verbose=0)
+except ValueError as error:
+    with open(f"said_{os.environ['RANK']}", "w") as file:
+        file.write("failed" if "PerReplica" in str(error) else str(error))
+"""
+    run_recipe("workers", plain, processes=2, code=recipe)
+    assert said(tmp_path, 2) == [["failed"], ["failed"]]
