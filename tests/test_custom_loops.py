@@ -447,6 +447,19 @@ def test_a_compiled_step_with_accumulated_gradients() -> None:
     assert largest_difference(by_hand(make, values(SGD)), model.get_weights()) < TOLERANCE
 
 
+def test_a_compiled_step_with_parameter_groups() -> None:
+    rates = {"lr": [SchedCos(0.1, 0.01), SchedCos(0.002, 0.05)], "mom": SchedCos(0.95, 0.5)}
+    (model, optimizer), (eager, other) = (net(), sgd()), (net(), sgd())
+    with scheduled(other, rates, steps=STEPS, groups=[["body"], ["head"]]):
+        for number in range(STEPS):
+            apply(other, eager, number)
+    with scheduled(optimizer, rates, steps=STEPS, groups=[["body"], ["head"]]) as s:
+        step = compiled_step(model, optimizer, s)
+        for number in range(STEPS):
+            step(s.window(), number)
+    assert largest_difference(eager.get_weights(), model.get_weights()) < TOLERANCE
+
+
 @pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="Keras has it since 3.15")
 def test_a_compiled_step_of_a_multi_optimizer() -> None:
     def make() -> Any:

@@ -124,6 +124,18 @@ def test_jit_compile_true() -> None:
     assert largest_difference(adam_by_hand(), weights) < TOLERANCE
 
 
+def test_a_plain_fit_after_one_compiled_on_pytorch_is_as_if_there_had_been_no_schedule(backend: str) -> None:
+    if backend != "torch":
+        pytest.skip("elsewhere the plain step is another compiled function")
+    model = mlp(adam(), jit_compile=True)
+    train(model, ParamScheduler(scheds()), epochs=1)
+    control = mlp(adam(), jit_compile=False)
+    control.set_weights(model.get_weights())
+    control.optimizer.build(control.trainable_variables)
+    control.optimizer.set_weights([variable.numpy() for variable in model.optimizer.variables])
+    assert largest_difference(train(control), train(model)) < TOLERANCE
+
+
 def test_run_eagerly() -> None:
     weights = train(mlp(adam(), run_eagerly=True, jit_compile=False), ParamScheduler(scheds()))
     assert largest_difference(adam_by_hand(), weights) < TOLERANCE
