@@ -79,7 +79,7 @@ def curves_of(
                 "Leave one of them out.",
             )
         _check_groups(name, attribute, sched, optimizer, groups, where)
-        curves[attribute], names[attribute] = _curve(sched, total), name
+        curves[attribute], names[attribute] = _named(_curve(sched, total), name, where), name
     return curves, names
 
 
@@ -122,6 +122,29 @@ def _curve(sched: Annealer | Sequence[Annealer], total: int) -> Curve:
     if isinstance(sched, Annealer):
         return lambda rows: np.asarray(sched(_positions(rows, total)))
     return lambda rows: np.stack([np.asarray(one(_positions(rows, total))) for one in sched], axis=-1)
+
+
+def _named(curve: Curve, name: str, where: str) -> Curve:
+    """`curve`, whose errors say whose they are, and which gives numbers only."""
+
+    def named(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        try:
+            values = curve(rows)
+        except Exception as error:
+            error.add_note(f"... in the schedule of {name!r}, in `{where}`")
+            raise
+        unknown = np.isnan(values)
+        if unknown.any():
+            first = rows[np.flatnonzero(unknown.reshape(len(rows), -1).any(axis=1))[0]]
+            raise wrong_value(
+                where,
+                f"{name}=nan",
+                f"its schedule has no value at batch {first}",
+                "Return a number for each position.",
+            )
+        return values
+
+    return named
 
 
 def _positions(rows: NDArray[np.int64], total: int) -> NDArray[np.float64]:
