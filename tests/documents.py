@@ -19,13 +19,16 @@ class Block:
 
     @property
     def kind(self) -> str:
-        """'run', 'own process' or 'not run'; with `only on: jax` above it a block is run on that backend alone."""
+        """'run', 'own process', 'needs' or 'not run'; `only on: jax` has a block run on that backend alone.
+
+        A block that needs packages which the suite has not is run where they are: by the tests marked `integrations`.
+        """
         if self.mark.startswith("only on: ") or not self.mark:
             return "run"
         kind, _, reason = self.mark.partition(":")
-        known = kind == "own process" or (kind == "not run" and reason.strip())
+        known = kind == "own process" or (kind in {"not run", "needs"} and reason.strip())
         if not known:
-            expected = "`not run: why`, `own process` or `only on: jax`"
+            expected = "`not run: why`, `needs: package`, `own process` or `only on: jax`"
             raise ValueError(f"line {self.line}: the comment above a block is {expected}, not `{self.mark}`")
         return kind
 

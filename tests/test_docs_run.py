@@ -14,6 +14,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "tutorials").glob("*.md"))]
 BLOCKS = {
     "README.md": {"run": 4},
     "tutorials/distributed.md": {"not run": 7},
+    "tutorials/from_fastai.md": {"run": 7},
+    "tutorials/from_keras.md": {"run": 4},
+    "tutorials/integrations.md": {"run": 3, "needs": 5},
+    "tutorials/which_schedule.md": {"run": 7},
 }
 
 
@@ -58,11 +62,12 @@ def test_blocks_are_counted_by_what_is_done_with_them(tmp_path, run_script):
         "```bash\nexit 1\n```\n"
         "<!-- only on: torch, tensorflow -->\n```python\n1 / 0\n```\n"
         "<!-- not run: it needs two machines -->\n```python\n1 / 0\n```\n"
+        "<!-- needs: optuna -->\n```python\n1 / 0\n```\n"
     )
-    assert documents.run_page(page, "jax", run_script) == {"run": 2, "not run": 1}
+    assert documents.run_page(page, "jax", run_script) == {"run": 2, "not run": 1, "needs": 1}
 
 
-@pytest.mark.parametrize("mark", ["not run", "not run:", "skip"])
+@pytest.mark.parametrize("mark", ["not run", "not run:", "needs:", "skip"])
 def test_a_block_is_left_out_only_with_a_reason(mark):
     (block,) = documents.blocks(f"<!-- {mark} -->\n```python\nx = 1\n```\n")
     with pytest.raises(ValueError, match="line 2: the comment above a block"):
