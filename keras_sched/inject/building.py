@@ -13,6 +13,7 @@ from keras import tree
 
 from keras_sched.errors import wrong_state
 from keras_sched.hypers import innermost
+from keras_sched.inject.apply import put, take_away
 from keras_sched.inject.rng import keep_random_states
 
 # name -> what it is used for, as in names.py.
@@ -40,10 +41,11 @@ def build_like_fit(
     steps_per_epoch: int | None = None,
     shuffle: bool | str = True,
 ) -> Any:
-    """Build what `fit` with the same arguments would build, drawing the random numbers that it would draw once only.
+    """Build what `fit` with the same arguments would build, so that what it draws for it is drawn once only.
 
-    What a fit draws each time (to look at the first batches) is put back; what it draws because the model was not
-    built stays drawn. So a snapshot taken next, and put back, leaves the numbers that the next fit would have met.
+    What the layers draw stays drawn. What is drawn to look at a batch is put back; as a fit looks at one only where
+    something is to be built (JAX, PyTorch), the model's next fit is to look at one all the same. So a snapshot taken
+    next, and put back, leaves the numbers that the next fit would have met.
 
     Returns:
         What to pass as `x` from now on: `x` itself, or a generator that begins with the batches taken here.
@@ -64,10 +66,14 @@ def build_like_fit(
             shuffle=shuffle,
         )
     finally:
-        for _, put in random_states:
-            put()
+        for _, put_back in random_states:
+            put_back()
     if not _is_traced(model):
-        model._symbolic_build(iterator=iterator)
+        batch = _first_batch(iterator, x)
+        try:
+            model._symbolic_build(data_batch=batch)
+        finally:
+            _have_look(model)  # also where it died: half of it may be built
     elif model._distribute_strategy is not None:
         model._maybe_symbolic_build(iterator=iterator)
     else:
@@ -117,6 +123,30 @@ def is_built(model: keras.Model) -> bool:
     """Whether a fit would find nothing to build."""
     parts = (model._compile_metrics, model._compile_loss, model.optimizer)
     return _layers_built(model) and all(part is None or part.built for part in parts)
+
+
+def _first_batch(iterator: Any, x: Any = None) -> Any:
+    """The first batch; where the data `x` is given, the random numbers that are drawn for it are put back."""
+    random_states = [] if x is None else keep_random_states(x)
+    try:
+        for _, _, data in iterator:
+            return data[0] if isinstance(data, list | tuple) else next(data)
+    finally:
+        for _, put_back in random_states:
+            put_back()
+    raise StopIteration
+
+
+def _have_look(model: keras.Model) -> None:
+    """Let the next fit, or `evaluate`, look at its first batch, as it does with a model that is not built."""
+
+    def symbolic_build(iterator: Any = None, data_batch: Any = None) -> None:
+        take_away(model, "_symbolic_build")
+        if iterator is not None and data_batch is None:
+            data_batch = _first_batch(iterator)
+        model._symbolic_build(iterator, data_batch)
+
+    put(model, "_symbolic_build", symbolic_build)
 
 
 def _layers_built(model: keras.Model) -> bool:

@@ -20,6 +20,7 @@ STATE_NAMES = {
     "_initial_epoch": "what `BackupAndRestore` writes",
     "_jax_state": "state of a fit that died, which Keras would still write over the variables (JAX)",
     "_jax_state_synced": "the same",
+    "_symbolic_build": "whether the next fit is to look at a batch",
     "_value": "tells a variable that a fit has purged (JAX)",
 }
 _ATTRIBUTES = ("stop_training", "history", "_initial_epoch", "_eval_epoch_iterator")
@@ -84,8 +85,11 @@ def reset_new_metrics(model: keras.Model, known: Container[Hashable]) -> None:
 def keep_attributes(model: keras.Model) -> Callable[[], None]:
     """Remember what a fit sets on the model itself; the call that is returned sets it back."""
     kept = {name: getattr(model, name, _MISSING) for name in _ATTRIBUTES}
+    look = vars(model).get("_symbolic_build")  # the next fit's, which a fit takes away
 
     def put() -> None:
+        if look is not None:
+            object.__setattr__(model, "_symbolic_build", look)
         for name, value in kept.items():
             if value is not _MISSING:
                 setattr(model, name, value)
