@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 from keras.src.backend.common import global_state  # noqa: TID251 - where Keras keeps its seed generator
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR  # noqa: TID251 - its name there
+from keras.src.random import seed_generator  # noqa: TID251 - its name there
+
+# Keras before 3.13 has the same name, written out.
+GLOBAL_SEED_GENERATOR = getattr(seed_generator, "GLOBAL_SEED_GENERATOR", "global_seed_generator")
 
 Put = tuple[str, Callable[[], None]]
 

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 from keras.src.backend.common import global_state  # noqa: TID251 - the global seed generator, if there is one
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR  # noqa: TID251 - its name there
 from numpy.typing import NDArray
 
 from keras_sched.errors import wrong_state
+from keras_sched.inject.rng import GLOBAL_SEED_GENERATOR
 
 Arrays = Sequence[NDArray[Any]]
 
