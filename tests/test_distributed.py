@@ -15,7 +15,7 @@ from keras_sched import OneCycle
 
 PAGE = Path(__file__).parents[1] / "tutorials" / "distributed.md"
 RECIPES = {
-    re.match(r"# (\w+)\.py\n", block.code)[1]: block.code  # type: ignore[index]
+    re.match(r"# (\w+)\.py\n", block.code)[1]: block.code
     for block in documents.blocks(PAGE.read_text(encoding="utf-8"))
 }
 BACKENDS = {

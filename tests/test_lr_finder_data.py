@@ -99,7 +99,9 @@ def test_regularisers_and_added_losses_count():
             return inputs
 
     def make():
-        return compiled(keras.layers.Dense(4, kernel_regularizer=keras.regularizers.L2(0.2)), Adds(), keras.layers.Dense(1))
+        return compiled(
+            keras.layers.Dense(4, kernel_regularizer=keras.regularizers.L2(0.2)), Adds(), keras.layers.Dense(1)
+        )
 
     check(make, *rows())
 
@@ -139,7 +141,7 @@ def test_several_inputs_and_outputs_have_one_loss():
 @pytest.mark.parametrize(
     "optimizer",
     [
-        pytest.param(lambda: keras.optimizers.Adam(), id="Adam"),
+        pytest.param(keras.optimizers.Adam, id="Adam"),
         pytest.param(lambda: keras.optimizers.SGD(momentum=0.9, gradient_accumulation_steps=3), id="accumulation"),
         pytest.param(lambda: keras.optimizers.Adam(use_ema=True), id="average"),
         pytest.param(lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(), 8.0), id="loss scale"),
@@ -248,7 +250,9 @@ class Tracker(keras.Model):
         return [self.tracker]
 
     def train_step(self, *arguments):
-        return {"jax": self._jax, "tensorflow": self._tensorflow, "torch": self._torch}[keras.backend.backend()](*arguments)
+        return {"jax": self._jax, "tensorflow": self._tensorflow, "torch": self._torch}[keras.backend.backend()](
+            *arguments
+        )
 
     def tell(self, loss, y, prediction):
         self.tracker.update_state(loss)
@@ -577,7 +581,7 @@ def test_validation_data_may_have_weights_and_be_a_dataset():
     assert not np.allclose(weighted.raw_losses, plain.raw_losses, rtol=1e-2)
 
 
-@pytest.mark.parametrize("given", [lambda x, y: ((each for each in ((x, y),))), lambda x, y: (x[:0], y[:0])])
+@pytest.mark.parametrize("given", [lambda x, y: (each for each in ((x, y),)), lambda x, y: (x[:0], y[:0])])
 def test_validation_data_that_cannot_be_measured_on_each_time_is_an_error(given):
     with pytest.raises(ValueError, match=r"`lr_find` received .*Pass"):
         lr_find(compiled(), *rows(), validation_data=given(*rows()))
@@ -591,7 +595,7 @@ def test_the_curve_of_several_searches_is_their_median_and_goes_on_through_the_d
     model = compiled()
     weights = model.get_weights()
     rates = SchedExp(1e-3, 0.5)(np.arange(8) / 8)
-    endless = itertools.cycle([part for part in batches(*rows())][:6])
+    endless = itertools.cycle(list(batches(*rows()))[:6])
     curves = []
     for _ in range(3):
         model.set_weights(weights)
