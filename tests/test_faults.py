@@ -8,13 +8,14 @@ import keras
 import numpy as np
 import pytest
 from oracle import BATCH, BATCHES, data, fit
-from runs import Batches, Bench, Dies, changes, face, plain_steps, same_bits
+from runs import Batches, Bench, Dies, changes, face, plain_steps, put_state, same_bits
 
 import keras_sched
 from keras_sched import (
     SGDR,
     FlatCos,
     InverseSqrt,
+    LRFinder,
     OneCycle,
     ParamScheduler,
     SchedCos,
@@ -36,7 +37,13 @@ CALLBACKS = {
     "WarmupCosine": lambda: WarmupCosine(0.1),
     "InverseSqrt": lambda: InverseSqrt(0.1, lr_final=0.01),
     "Triangular": lambda: Triangular(0.01, 0.1, n_cycles=2),
+    "LRFinder": lambda: LRFinder(1e-3, 0.1, num_it=40),
 }
+
+
+def rates_of(callback):
+    """What a callback says that it used."""
+    return np.asarray(callback.lrs if isinstance(callback, LRFinder) else callback.hps["lr"])
 
 
 class Loss:
@@ -69,7 +76,7 @@ def whole(bench):
     def rates(name):
         callback = CALLBACKS[name]()
         fit(bench.again(), [callback], EPOCHS)
-        return callback.hps["lr"]
+        return rates_of(callback)
 
     return rates
 
@@ -101,7 +108,7 @@ def from_the_loss(model, callback, error):
 
 
 def from_a_callback_before(model, callback, error):
-    fit(model, [Dies("on_epoch_end", error), callback], EPOCHS)
+    fit(model, [Dies("on_train_batch_begin", error, at=2), callback], EPOCHS)
 
 
 def from_a_callback_after(model, callback, error):
@@ -136,9 +143,9 @@ def test_after_a_fault_the_invariants_hold(bench, control, whole, name, fault, t
     model.save_weights(tmp_path / "after.weights.h5")
     assert model.optimizer.get_config()["learning_rate"] == COMPILED_RATE
     # 3. Exact: what ran is known, and is what the schedule says.
-    ran = len(callback.hps["lr"])
+    ran = len(rates_of(callback))
     assert 1 <= ran < EPOCHS * BATCHES
-    assert (callback.hps["lr"] == whole(name)[:ran]).all()
+    assert (rates_of(callback) == whole(name)[:ran]).all()
     # And the next fit trains as if there had been no schedule.
     other = control.continuing(model)
     assert plain_steps(model) == plain_steps(other)
@@ -205,9 +212,11 @@ def check_interrupts(bench, control, lines):
             ended = "was not interrupted"
         except KeyboardInterrupt:
             ended = ""
+        put_state(model, bench.start)  # which JAX may have lost: Keras 3.15 has it in no variable for a moment
         model.fit(x[:BATCH], y[:BATCH], batch_size=BATCH, verbose=0)
         left = changes(before, face(model.optimizer))
         put = [name for name in ("make_train_function", "_keras_sched_session") if name in vars(model)]
+        put += [metric.name for metric in model.metrics if "update_state" in vars(metric)]
         if ended or left or put:
             found.append((Path(line[0]).name, line[1], ended, left, put))
     return found

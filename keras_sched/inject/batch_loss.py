@@ -51,10 +51,21 @@ class BatchLoss:
         return update_state
 
 
+def stop_listening(model: keras.Model) -> None:
+    """Take out what a step that was interrupted while it was cleaned up has left in the loss metric."""
+    for metric in _named_loss(model):
+        if getattr(vars(metric).get("update_state"), "__qualname__", "").startswith(BatchLoss.__qualname__):
+            take_away(metric, "update_state")
+
+
 def _loss_metrics(model: keras.Model) -> list[Any]:
     """The metric in which Keras, or a custom `train_step`, keeps the mean loss: one named `loss`."""
+    return [metric for metric in _named_loss(model) if "update_state" not in vars(metric)]
+
+
+def _named_loss(model: keras.Model) -> list[Any]:
     named = [metric for metric in model.metrics if metric.name == "loss"]
     tracker = getattr(model, "_loss_tracker", None)
     if tracker is not None and all(metric is not tracker for metric in named):
         named.append(tracker)
-    return [metric for metric in named if "update_state" not in vars(metric)]
+    return named

@@ -51,12 +51,12 @@ class JaxStep(ScheduledStep):
         """Take rows from another place of the window."""
         self.starts[which] = _on_devices(np.int32(start))
 
-    def give_back(self, *arguments: Any) -> None:
+    def give_back(self, arguments: tuple[Any, ...], result: Any) -> None:
         """Reattach the values which Keras took off the model's variables for the step.
 
         Keras 3.15 loses them where the first step of a fit dies: its loss raises, say, or its data.
         """
-        model, state = self.model, arguments[0]
+        model, state = self.model, arguments[0] if result is None else result[1]
         parts = (
             model.trainable_variables,
             model.non_trainable_variables,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from keras_sched.errors import wrong_state
 from keras_sched.hypers import RATE, innermost
 from keras_sched.inject.apply import Injection, put, take_away
+from keras_sched.inject.batch_loss import stop_listening
 from keras_sched.inject.building import build_parts
 from keras_sched.inject.kept import StepKey, kept_step
 from keras_sched.inject.leaf import Leaf, Plan
@@ -168,6 +169,7 @@ class ScheduledFit:
         for shown in self._shown.values():
             shown.remove()
         if self.step is not None:
+            stop_listening(self.model)
             for injection in self.step.injections:
                 injection.remove()
             if self.model.train_function is self._function:
@@ -233,6 +235,7 @@ class ScheduledFit:
         shown = list(self._shown.values())
 
         def train_function(*arguments: Any) -> Any:
+            result = None
             try:
                 if self._at_first_batch:
                     self._take_writes()
@@ -241,20 +244,23 @@ class ScheduledFit:
                 for rate in shown:
                     rate.stepping = True
                 result = function(*arguments)
-            except end_of_data:
-                raise
-            except BaseException:
-                self.end()
-                if self.step is not None:
-                    self.step.give_back(*arguments)
-                raise
-            finally:
+                self._ran += batches
                 for rate in shown:
                     rate.stepping = False
-            self._ran += batches
+            except BaseException as error:
+                for rate in shown:
+                    rate.stepping = False
+                if not isinstance(error, end_of_data):
+                    self._die(arguments, result)
+                raise
             return result
 
         return train_function
+
+    def _die(self, arguments: tuple[Any, ...], result: Any) -> None:
+        self.end()
+        if self.step is not None:
+            self.step.give_back(arguments, result)
 
     def _anchor(self, which: int, leaf: Leaf, row: int) -> None:
         leaf.first_iteration, leaf.first_row = leaf.iterations(), row

@@ -40,13 +40,14 @@ class ScheduledStep(ABC):
     def restart(self, which: int, start: int) -> None:
         """Keep the window of optimizer `which`, and take row `_iterations - start` of it."""
 
-    def give_back(self, *arguments: Any) -> None:
+    def give_back(self, arguments: tuple[Any, ...], result: Any) -> None:
         """Mend what a step that died has left in the model, where that is needed.
 
         Args:
             arguments: those that the step was called with.
+            result: what it returned, or `None` where it did not come so far.
         """
-        del arguments
+        del arguments, result
 
     @contextmanager
     def installed(self) -> Iterator[None]:
