@@ -7,11 +7,14 @@ import keras
 
 def as_float(value: Any) -> float:
     """A variable, tensor or number as a float."""
-    array: Any = keras.ops.convert_to_numpy(value)
-    return float(array)
+    return float(_readable(value))
 
 
 def as_int(value: Any) -> int:
     """A variable, tensor or number as an int."""
-    array: Any = keras.ops.convert_to_numpy(value)
-    return int(array)
+    return int(_readable(value))
+
+
+def _readable(value: Any) -> Any:
+    # Not through NumPy, which warns of Keras' variables and TensorFlow's: `__array__` without `copy` (NumPy 2).
+    return keras.ops.convert_to_tensor(value) if isinstance(value, keras.Variable) else value
