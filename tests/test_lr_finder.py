@@ -301,9 +301,9 @@ FURTHER = functools.partial(slide, lr_diff=5)
         ([of_two], ("of_two",)),
         ((), ()),
         (None, ()),
-        (lambda lrs, losses, num_it: of_two(lrs, losses, num_it), ("suggestion",)),
+        (lambda lrs, losses, num_it: of_two(lrs, losses, num_it), ("suggestion",)),  # noqa: PLW0108
         ((of_two, of_two, of_two), ("of_two", "of_two_2", "of_two_3")),
-        ((lambda *a: of_two(*a), lambda *a: of_two(*a)), ("suggestion", "suggestion_2")),
+        ((lambda *a: of_two(*a), lambda *a: of_two(*a)), ("suggestion", "suggestion_2")),  # noqa: PLW0108
         ((FURTHER, slide), ("slide", "slide_2")),
         (functools.partial(functools.partial(of_two)), ("of_two",)),
         (Mine(), ("Mine",)),
@@ -347,7 +347,7 @@ def test_a_function_that_gives_something_else_is_an_error_that_says_what(answer)
         search(suggest_funcs=lambda *_: answer)
 
 
-@pytest.mark.parametrize("duplicate", [lambda found: pickle.loads(pickle.dumps(found)), copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("duplicate", [lambda found: pickle.loads(pickle.dumps(found)), copy.copy, copy.deepcopy])  # noqa: S301
 def test_the_result_can_be_stored_and_copied(duplicate):
     found = search(suggest_funcs=(minimum, of_two), num_it=40)
     other = duplicate(found)

@@ -1,6 +1,7 @@
 """Each point of a search is its own batch's loss, whatever `fit` is given and however the model trains."""
 
 import itertools
+import json
 import math
 
 import keras
@@ -416,8 +417,8 @@ def as_tensors(x, y):
         as_loader,
         as_generator,
         as_tensors,
+        # With one worker: with two, Keras 3.15 begins the fit of a model that is to be built at the second batch (JAX).
         lambda x, y: (Sequence(x, y), None),
-        lambda x, y: (Sequence(x, y, workers=2), None),
     ],
 )
 def test_the_search_goes_on_into_the_next_epoch_of_any_data(given):
@@ -617,3 +618,56 @@ def test_several_searches_of_an_optimizer_with_a_state_begin_with_the_same_state
     found = search(make, x, y, batch_size=ROWS, num_it=8, repeats=3)  # each batch is all there is
     for curve in found.record.curves:
         assert curve.raw_losses.tolist() == found.record.curves[0].raw_losses.tolist()
+
+
+# On several processes
+
+RANKS = """
+import json, sys
+import numpy as np
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+import keras
+from keras_sched import lr_find
+
+
+def search(number, spoilt):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(number).normal(size=(16, 2)).astype("float32")
+    y = 5 + x.sum(1, keepdims=True)
+    if spoilt:
+        y[8:] = np.nan
+    if torch.distributed.is_initialized():
+        model = DistributedDataParallel(model)
+    arguments = {"batch_size": 4, "num_it": 9, "end_lr": 0.1, "shuffle": False, "show_plot": False, "verbose": 0}
+    found = lr_find(model, x, y, suggest_funcs=(), **arguments)
+    return found.stopped, found.raw_losses.tolist()
+
+
+def rank(number, folder):
+    torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=number, world_size=2)
+    found = search(number, False), search(number, number == 1)
+    with open(f"{folder}/{number}.json", "w") as out:
+        json.dump(found, out)
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    torch.multiprocessing.spawn(rank, (sys.argv[1],), nprocs=2)
+"""
+
+
+def test_processes_that_train_together_have_the_mean_of_their_losses_and_end_together(backend, run_script, tmp_path):
+    if backend != "torch":
+        pytest.skip("it is PyTorch's way")
+    namespace = {"__name__": "ranks"}
+    exec(RANKS, namespace)  # noqa: S102 - the very code that the processes run
+    alone = [namespace["search"](number, False)[1] for number in range(2)]
+    run_script(RANKS, tmp_path)
+    (together, spoilt), others = (json.loads((tmp_path / f"{number}.json").read_text()) for number in range(2))
+    assert [together, spoilt] == others
+    np.testing.assert_allclose(together[1], np.mean(alone, axis=0), rtol=1e-6)
+    assert (together[0], spoilt[0], len(spoilt[1])) == ("num_it", "not finite", 2)

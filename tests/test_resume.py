@@ -235,6 +235,20 @@ def test_another_batch_size_is_said(bench):
 
 
 @KERASS_OWN
+def test_a_backup_that_was_killed_between_its_two_files_is_said(bench, other, tmp_path):
+    """Keras writes the weights first and then the epoch; one written without the other would replay an epoch."""
+
+    def backup():
+        return keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(bench.again(), [backup(), cycle(), Dies("on_epoch_begin", KeyboardInterrupt(), at=2)], EPOCHS)
+    (tmp_path / "backup" / "training_metadata.json").write_text('{"epoch": 1, "batch": 0}')
+    with pytest.warns(UserWarning, match="begins at epoch 1.*these are 4 batches, and the optimizer has counted 8"):
+        fit(other.again(), [backup(), cycle()], EPOCHS)
+
+
+@KERASS_OWN
 def test_another_number_of_epochs_under_the_same_callback_is_said(bench):
     ours = cycle()
     stop = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=100.0)

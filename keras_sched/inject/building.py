@@ -129,12 +129,11 @@ def _first_batch(iterator: Any, x: Any = None) -> Any:
     """The first batch; where the data `x` is given, the random numbers that are drawn for it are put back."""
     random_states = [] if x is None else keep_random_states(x)
     try:
-        for _, _, data in iterator:
-            return data[0] if isinstance(data, list | tuple) else next(data)
+        _, _, data = next(iter(iterator))
+        return data[0] if isinstance(data, list | tuple) else next(data)
     finally:
         for _, put_back in random_states:
             put_back()
-    raise StopIteration
 
 
 def _have_look(model: keras.Model) -> None:

@@ -89,8 +89,9 @@ def _no_data(received: str, where: str) -> ValueError:
 def _is_empty(x: Any) -> bool:
     if isinstance(x, keras.utils.PyDataset):
         return x.num_batches == 0
-    if hasattr(x, "cardinality"):
-        return int(x.cardinality()) == 0
+    cardinality = getattr(x, "cardinality", None)
+    if cardinality is not None:
+        return int(cardinality() if callable(cardinality) else cardinality) == 0
     if hasattr(x, "__len__") and not isinstance(x, dict | list | tuple):
         return _length(x) == 0
     return any(_length(part) == 0 for part in keras.tree.flatten(x))

@@ -29,8 +29,9 @@ class Progress:
         self._bar.update(self._batch, self._values, finalize=False)
 
     def end(self, why: str) -> None:
-        """Show the last state, and say why it is the last."""
+        """Show the last state, and say why it is the last; once."""
         if self.shown and self._batch:
+            self.shown = False
             self._bar.target = self._batch
             self._bar.update(self._batch, self._values, finalize=True)
             print(f"The search is over: {why}.")  # noqa: T201 - part of the bar

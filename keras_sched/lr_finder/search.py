@@ -134,7 +134,7 @@ class Search(Scheduler):
         if not self._finished:
             self._take(0)
             self._recorder.stopped = self._recorder.stopped or DATA_ENDED
-            self._close()
+            self._over()
         super().on_train_end(logs)
 
     # Inside
@@ -217,8 +217,8 @@ class Search(Scheduler):
         self._waiting = []
 
     def _over(self) -> None:
-        """The session has ended, also by an error."""
-        if not self._curves or self._recorder.raw:
+        """The session has ended, also by an error. Of several searches, one that has no point is none."""
+        if not self._finished and (self._recorder.raw or not self._curves):
             self._close()
         self._finished = True
         self._progress.end(self.record.why)
