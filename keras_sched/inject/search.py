@@ -160,7 +160,8 @@ class SearchedFit:
             "on_epoch_end": self.finder.on_epoch_end,
             "on_train_batch_begin": self._on_train_batch_begin,
             "on_train_batch_end": self._on_train_batch_end,
-            "on_train_end": lambda logs=None: type(callbacks).on_train_end(callbacks),  # an epoch's, which are none
+            # An epoch's logs, of which there are none, are not handed on.
+            "on_train_end": lambda logs=None: type(callbacks).on_train_end(callbacks),  # noqa: ARG005 - Keras names it
         }
         for name, hook in hooks.items():
             self._patch(callbacks, name, self._guarded(hook))
