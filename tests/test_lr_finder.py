@@ -263,7 +263,7 @@ def test_the_result_has_a_field_a_suggestion():
     lr_min, lr_steep = found = search(suggest_funcs=(minimum, steep), num_it=40)
     assert (found.minimum, found.steep) == (lr_min, lr_steep) == tuple(found)
     assert found._fields == ("minimum", "steep")
-    assert found._asdict() == {"minimum": lr_min, "steep": lr_steep}
+    assert found._asdict() == {"minimum": lr_min, "steep": lr_steep}  # pyright: ignore[reportOptionalCall]
     lrs, losses = found.lrs[4:-5], found.losses[4:-5]
     assert lr_steep == steep(lrs, losses, 40)[0]
 

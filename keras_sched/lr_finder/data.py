@@ -3,7 +3,7 @@
 import types
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import keras
 
@@ -91,7 +91,8 @@ def _is_empty(x: Any) -> bool:
         return x.num_batches == 0
     cardinality = getattr(x, "cardinality", None)
     if cardinality is not None:
-        return int(cardinality() if callable(cardinality) else cardinality) == 0
+        count = cast(Any, cardinality() if callable(cardinality) else cardinality)
+        return int(count) == 0
     if hasattr(x, "__len__") and not isinstance(x, dict | list | tuple):
         return _length(x) == 0
     return any(_length(part) == 0 for part in keras.tree.flatten(x))
