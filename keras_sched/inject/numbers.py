@@ -17,4 +17,7 @@ def as_int(value: Any) -> int:
 
 def _readable(value: Any) -> Any:
     # Not through NumPy, which warns of Keras' variables and TensorFlow's: `__array__` without `copy` (NumPy 2).
-    return keras.ops.convert_to_tensor(value) if isinstance(value, keras.Variable) else value
+    if isinstance(value, keras.Variable):
+        value = value.value
+    # A variable that a TensorFlow strategy mirrors is no number until it is read.
+    return value.read_value() if hasattr(value, "read_value") else value
