@@ -46,6 +46,16 @@ class SecondEpoch(keras.callbacks.Callback):
         self.seconds = time.perf_counter() - self.began
 
 
+def batches_in(seconds: float, make: Callable[[], keras.Model]) -> int:
+    """How many plain batches take about so long, in tens: from 20 to 1,000."""
+    model = make()
+    model.compile("adam", loss="mse")
+    x, y = data_for(model, 20)
+    timer = SecondEpoch()
+    model.fit(x, y, batch_size=BATCH, epochs=2, verbose=0, callbacks=[timer])
+    return 10 * min(max(round(2 * seconds / timer.seconds), 2), 100)
+
+
 def variants(make: Callable[[], keras.Model], batches: int) -> dict[str, Callable[[], float]]:
     """{variant: a measure of its seconds a step, warm}."""
     total = 2 * batches
@@ -74,17 +84,18 @@ def variants(make: Callable[[], keras.Model], batches: int) -> dict[str, Callabl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--batches", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=0.1, help="of an epoch, about")
     options = parser.parse_args()
     rows: list[list[Any]] = []
     for name, make in MODELS.items():
-        numbers = interleaved(variants(make, options.batches), options.rounds)
+        batches = batches_in(options.seconds, make)
+        numbers = interleaved(variants(make, batches), options.rounds)
         against_plain = ratios(numbers, "plain fit")
         for variant, seconds in numbers.items():
             ratio, low, high = median_and_spread(against_plain[variant])
-            rows.append([f"{name}, {variant}", 1e3 * median_and_spread(seconds)[0], ratio, low, high])
-    columns = ["model, variant", "ms a step", "ratio to plain", "lower quartile", "upper quartile"]
+            rows.append([f"{name}, {variant}", batches, 1e3 * median_and_spread(seconds)[0], ratio, low, high])
+    columns = ["model, variant", "batches an epoch", "ms a step", "ratio to plain", "lower quartile", "upper quartile"]
     report("step_overhead", columns, rows, goal="OneCycle at most 1.02, and below by hand")
 
 

@@ -48,8 +48,9 @@ class Injection:
         self.read: Callable[[], Values] | None = None
         self.check: Callable[[Any], None] | None = None  # told the gradients before they are applied
         self.peek: Callable[[], Values] | None = None  # those of the running step, before its update and after
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._inside = 0
+        self._blocks = 0  # that `installed` has open
         self._before: dict[str, Any] = {}
         self._installed_over: Any = None
 
@@ -60,12 +61,17 @@ class Injection:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Let `optimizer.apply` take the scheduled values while the block runs."""
-        self.install()
+        """Let `optimizer.apply` take the scheduled values while the block runs, and other threads' blocks."""
+        with self._lock:
+            self._blocks += 1
+            self.install()
         try:
             yield
         finally:
-            self.remove()
+            with self._lock:
+                self._blocks -= 1
+                if self._blocks <= 0:
+                    self.remove()
 
     def install(self) -> None:
         """Let `optimizer.apply` take the scheduled values until `remove`."""
@@ -82,7 +88,8 @@ class Injection:
             put(self.optimizer, "apply", before)
         self._installed_over = None
         with self._lock:
-            self._inside = 0
+            self._inside = self._blocks = 0
+            self.peek = None
             self._put_back()
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
@@ -98,21 +105,16 @@ class Injection:
             self.check(grads)
         own = self._installed_over
         original = type(self.optimizer).apply.__get__(self.optimizer) if own in (_ABSENT, None) else own
-        with self.values_in_place(self.read()):
-            original(grads, trainable_variables)
-
-    @contextmanager
-    def values_in_place(self, values: Values) -> Iterator[None]:
-        """The optimizer has `values` while the block runs."""
-        self._enter(values)
+        self._enter(self.read())
         try:
-            yield
+            original(grads, trainable_variables)
         finally:
             self._leave()
 
     def _enter(self, values: Values) -> None:
         changes: dict[str, Any] = {_slot(name): of_groups[-1] for name, of_groups in values.items()}
-        changes |= self._methods(values)
+        if self.groups > 1 or "clipnorm" in values or "clipvalue" in values:
+            changes |= self._methods(values)
         with self._lock:
             if self._inside == 0:
                 own = vars(self.optimizer)
@@ -138,8 +140,6 @@ class Injection:
     def _methods(self, values: Values) -> dict[str, Any]:
         """The optimizer's methods that have to know of groups, or of a clipping value that is a tensor."""
         clips = "clipnorm" in values or "clipvalue" in values
-        if self.groups == 1 and not clips:
-            return {}
         by_group = _ByGroup(self, values)
         methods: dict[str, Any] = {}
         if clips:

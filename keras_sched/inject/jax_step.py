@@ -6,19 +6,24 @@ from typing import Any
 import jax
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_sched.inject.apply import Injection, Values
-from keras_sched.inject.batch_loss import BATCH_LOSS, BatchLoss
 from keras_sched.inject.rows import Layout
 from keras_sched.inject.steps import ScheduledStep
 
 
 class JaxStep(ScheduledStep):
-    """A jitted `step(state, data, windows, starts)`: `optimizer.variables`, donation and shardings stay Keras' own."""
+    """A jitted `step(state, data, windows)`: `optimizer.variables`, donation and shardings stay Keras' own.
+
+    The last row of a window says where it starts, so that there is one array to hand over.
+    """
 
     def __init__(self, model: keras.Model, injections: Sequence[Injection], layouts: Sequence[Layout]) -> None:
-        self.windows: list[Any] = [np.zeros((layout.rows, layout.width), np.float32) for layout in layouts]
-        self.starts: list[Any] = [np.int32(0) for _ in layouts]
+        self.windows: list[Any] = [None for _ in layouts]
+        self._on_host: list[Any] = [np.zeros((layout.rows, layout.width), np.float32) for layout in layouts]
+        self._starts: list[int | None] = [None for _ in layouts]
+        self._emptied: list[NDArray[Any]] | None = None
         super().__init__(model, injections, layouts)
 
     def make(self) -> Callable[..., Any]:
@@ -28,28 +33,21 @@ class JaxStep(ScheduledStep):
             step = jax.jit(step, donate_argnums=0, out_shardings=self._shardings())
 
         def one_batch(state: Any, data: Any) -> Any:
-            logs, state = step(state, data, self.windows, self.starts)
-            if isinstance(logs, dict):
-                self.batch_losses.append(logs.pop(BATCH_LOSS, None))
-            return logs, state
+            if self.wants_losses:
+                return self._with_loss(step, state, data)
+            return step(state, data, self.windows)
 
-        batches = self.model._make_function(one_batch)
-
-        def function(state: Any, iterator: Any) -> Any:
-            self.batch_losses = []
-            with self.installed():
-                return batches(state, iterator)
-
-        return function
+        return self.model._make_function(one_batch)
 
     def load(self, which: int, window: Any, start: int) -> None:
         """Take rows from a new window."""
-        self.windows[which] = _on_devices(window)
-        self.restart(which, start)
+        self._on_host[which], self._starts[which] = window, start
+        self.windows[which] = _on_devices(np.concatenate([window, _start_row(start, window.shape[1])]))
 
     def restart(self, which: int, start: int) -> None:
         """Take rows from another place of the window."""
-        self.starts[which] = _on_devices(np.int32(start))
+        if start != self._starts[which]:
+            self.load(which, self._on_host[which], start)
 
     def give_back(self, arguments: tuple[Any, ...], result: Any) -> None:
         """Reattach the values which Keras took off the model's variables for the step.
@@ -68,18 +66,25 @@ class JaxStep(ScheduledStep):
                 if variable._value is None and not value.is_deleted():
                     variable.assign(value)
 
-    def _step(self, state: Any, data: Any, windows: Any, starts: Any) -> Any:
-        for injection, layout, window, start in zip(self.injections, self.layouts, windows, starts, strict=True):
+    def _step(self, state: Any, data: Any, windows: Any) -> Any:
+        for injection, layout, window in zip(self.injections, self.layouts, windows, strict=True):
+            start = _start(window)
             injection.read = _reader(injection, layout, window, start)
             injection.peek = _peeker(layout, window, self._count(injection, state) - start)
-        heard = BatchLoss()
         try:
-            with heard.listening(self.model):
-                logs, state = self.model.train_step(state, data)
+            with self.installed():
+                return self.model.train_step(state, data)
         finally:
             for injection in self.injections:
-                injection.read = injection.peek = None  # they hold this trace's own values
-        return _with_loss(logs, heard), state
+                injection.read = None  # it holds this trace's own values
+
+    def _with_loss(self, step: Callable[..., Any], state: Any, data: Any) -> Any:
+        """A step that begins with empty metrics: the loss it tells afterwards is this batch's own."""
+        if self._emptied is None:
+            self._emptied = _emptied(self.model)
+        logs, state = step((*state[:3], [_like_state(value) for value in self._emptied]), data, self.windows)
+        self.batch_losses = [logs.get("loss") if isinstance(logs, dict) else None]
+        return logs, state
 
     def _count(self, injection: Injection, state: Any) -> Any:
         """The steps that an optimizer has taken, from a state that is in flight."""
@@ -106,14 +111,27 @@ def _row(layout: Layout, window: Any, place: Any) -> Values:
     return layout.values(jax.lax.dynamic_index_in_dim(window, place, keepdims=False))
 
 
-def _with_loss(logs: Any, heard: BatchLoss) -> Any:
-    try:
-        if heard.value is not None:
-            heard.value = jax.numpy.asarray(heard.value) + 0
-    except jax.errors.UnexpectedTracerError:
-        # A custom `train_step` that updates the metric inside the function it differentiates: not ours to take out.
-        return logs
-    return heard.into(logs)
+def _start_row(start: int, width: int) -> NDArray[np.float32]:
+    """The last row of a window: where it starts, in two halves that a float32 holds exactly."""
+    row = np.zeros((1, width), np.float32)
+    row[0, :2] = start >> 16, start & 0xFFFF
+    return row
+
+
+def _start(window: Any) -> Any:
+    high, low = window[-1, 0].astype(np.int32), window[-1, 1].astype(np.int32)
+    return high * 65_536 + low
+
+
+def _emptied(model: keras.Model) -> list[NDArray[Any]]:
+    """The values of the variables of the model's metrics before the first batch."""
+    with keras.StatelessScope(state_mapping=[]) as scope:
+        model.reset_metrics()
+    return [np.asarray(scope.get_current_value(variable)) for variable in model.metrics_variables]
+
+
+def _like_state(value: NDArray[Any]) -> Any:
+    return value if keras.distribution.distribution() is None else _on_devices(value)
 
 
 def _on_devices(array: Any) -> Any:

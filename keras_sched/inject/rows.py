@@ -54,7 +54,10 @@ class Layout:
 
 
 class HostRows:
-    """Rows as Python floats, counted on the host: for PyTorch, and for loops that are not compiled.
+    """Rows counted on the host, as Python floats: for PyTorch, and for loops that are not compiled.
+
+    On PyTorch the rate is a tensor, as it is in Keras: a place in one that is made for many rows, so that a step makes
+    none of its own.
 
     Args:
         table: where the rows come from.
@@ -66,11 +69,14 @@ class HostRows:
         self.position = 0
         self._callable_rate = callable_rate
         self._first = 0
-        self._rows: list[dict[str, list[float]]] = []
+        self._rows: list[dict[str, list[Any]]] = []
 
     def anchor(self, row: int) -> None:
-        """The coming step takes row `row`; what was computed before is computed again."""
+        """The coming step takes row `row`."""
         self.position = row
+
+    def forget(self) -> None:
+        """What was computed before is computed again."""
         self._rows = []
 
     def take(self) -> Values:
@@ -84,20 +90,28 @@ class HostRows:
         place = self.position - self._first
         if not 0 <= place < len(self._rows):
             self._first, place = self.position, 0
-            self._rows = self._compute(1024)
+            self._rows = self._compute(512)
         return self._rows[place]
 
-    def _compute(self, count: int) -> list[dict[str, Any]]:
-        scheduled = [name for name in self.table.attributes if self.table.scheduled(name)]
+    def _compute(self, count: int) -> list[dict[str, list[Any]]]:
         rows = range(self._first, self._first + count)
-        columns = {name: self._as_floats(name, self.table.values(name, rows)) for name in scheduled}
-        return [{name: columns[name][i] for name in scheduled} for i in range(count)]
+        columns: dict[str, list[list[Any]]] = {}
+        for name in filter(self.table.scheduled, self.table.attributes):
+            values = self.table.values(name, rows)
+            columns[name] = self._as_rates(values) if name == RATE else self._as_floats(name, values)
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-    def _as_floats(self, name: str, values: NDArray[np.float64]) -> list[list[Any]]:
-        if name == RATE:
-            if self._callable_rate:
-                return [[lambda value=value: value for value in row] for row in values.tolist()]
-        elif (self.table.nominal[name] or 1.0) > 0:
+    def _as_rates(self, values: NDArray[np.float64]) -> list[list[Any]]:
+        rates: list[list[Any]] = values.tolist()
+        if keras.backend.backend() == "torch":
+            tensor: Any = keras.ops.convert_to_tensor(values, keras.config.floatx())
+            rates = [list(of_groups) for of_groups in zip(*(one.unbind() for one in tensor.unbind(1)), strict=True)]
+        if self._callable_rate:
+            return [[lambda rate=rate: rate for rate in of_groups] for of_groups in rates]
+        return rates
+
+    def _as_floats(self, name: str, values: NDArray[np.float64]) -> list[list[float]]:
+        if (self.table.nominal[name] or 1.0) > 0:
             # Keras skips momentum, and clipping, where they are 0 (`if self.momentum != 0`); a compiled step does not.
             # The smallest float is not 0, and is 0 as soon as it meets a float32.
             values = np.where(values == 0, 5e-324, values)

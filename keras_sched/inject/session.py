@@ -19,7 +19,7 @@ from keras_sched.inject.leaf import Leaf, Plan
 from keras_sched.inject.names import check_keras
 from keras_sched.inject.rows import HostRows, Layout
 from keras_sched.inject.shown import ShownRate, inside_fit, rate_of_step
-from keras_sched.inject.steps import ScheduledStep, own_batches
+from keras_sched.inject.steps import ScheduledStep, end_of_data, own_batches
 
 _SESSION = "_keras_sched_session"
 
@@ -46,9 +46,11 @@ class ScheduledFit:
         self._at_end = ExitStack()
         self._logged: list[Callable[[], Mapping[str, float]]] = []
         self._in_epoch = False
+        self.logged = False  # whether this epoch's logs have the values
         self._at_first_batch = False  # of an epoch
         self._ran = 0  # batches since the last anchor
         self._limit = 0  # how many there may be before the window ends
+        self._last = -1  # and how many when a call may still be made without looking after it
 
     @classmethod
     def of(cls, model: keras.Model) -> "ScheduledFit":
@@ -123,7 +125,8 @@ class ScheduledFit:
             self._install()
         for which, leaf in enumerate(self._scheduled()):
             self._anchor(which, leaf, leaf.first_row if row is None else row)
-        self._in_epoch, self._at_first_batch, self._ran = True, True, 0
+        self._in_epoch, self._at_first_batch, self.logged = True, True, False
+        self._ran, self._last = 0, -1
 
     def end_epoch(self) -> None:
         """Close the account of the rows that this epoch used."""
@@ -184,6 +187,7 @@ class ScheduledFit:
         leaves = self._scheduled()
         layouts = [Layout(leaf.table, leaf.optimizer) for leaf in leaves]
         self.step = self._kept_step(leaves, layouts)
+        self.step.wants_losses = self.wants_losses
         self._plain = self.model.train_function
         self._function = self._guarded(self.step.function)
         self.model.train_function = self._function
@@ -224,38 +228,35 @@ class ScheduledFit:
             for leaf, layout in zip(leaves, layouts, strict=True)
         ]
         plain: Any = self.model.train_function
-        step = TorchStep(self.model, injections, layouts, rows, plain)
-        step.wants_losses = self.wants_losses
-        return step
+        return TorchStep(self.model, injections, layouts, rows, plain)
 
     def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The step's function, counted, with its window kept ahead, and everything put back when it dies."""
         batches = own_batches(self.model)
-        end_of_data = _end_of_data(self.backend)
-        shown = list(self._shown.values())
+        ended = end_of_data(self.backend)
 
         def train_function(*arguments: Any) -> Any:
             result = None
             try:
-                if self._at_first_batch:
-                    self._take_writes()
-                if self._ran + batches > self._limit:
-                    self._refill(arguments)
-                for rate in shown:
-                    rate.stepping = True
+                if self._ran > self._last:
+                    self._go_on(arguments, batches)
                 result = function(*arguments)
                 self._ran += batches
-                for rate in shown:
-                    rate.stepping = False
             except BaseException as error:
-                for rate in shown:
-                    rate.stepping = False
-                if not isinstance(error, end_of_data):
+                if not isinstance(error, ended):
                     self._die(arguments, result)
                 raise
             return result
 
         return train_function
+
+    def _go_on(self, arguments: tuple[Any, ...], batches: int) -> None:
+        """Before a call that is the first of an epoch, or could go past the window's end."""
+        if self._at_first_batch:
+            self._take_writes()
+        if self._ran + batches > self._limit:
+            self._refill(arguments)
+        self._last = self._limit - batches
 
     def _die(self, arguments: tuple[Any, ...], result: Any) -> None:
         self.end()
@@ -282,7 +283,11 @@ class ScheduledFit:
         if self.step is None:
             return
         if self.backend == "torch":
-            self.step.restart(which, leaf.first_row)
+            if leaf.window_first is None:
+                leaf.window_first = leaf.first_row
+                self.step.load(which, None, leaf.first_row)
+            else:
+                self.step.restart(which, leaf.first_row)
             self._limit = np.iinfo(np.int64).max
             return
         rows, batches = leaf.table.window_rows, own_batches(self.model)
@@ -327,6 +332,7 @@ class ScheduledFit:
         if sys._getframe(1).f_code.co_name != "fit":
             return own
         values = {name: value for logged in self._logged for name, value in logged().items()}
+        self.logged = True
         return {**own, **values}
 
     def _make_train_function(self, force: bool = False) -> Any:
@@ -335,11 +341,3 @@ class ScheduledFit:
             return self.model.train_function  # a batch trained by a callback of the running fit takes the next row
         self.end()
         return self.model.make_train_function(force)
-
-
-def _end_of_data(backend: str) -> tuple[type[BaseException], ...]:
-    if backend != "tensorflow":
-        return (StopIteration,)
-    import tensorflow as tf
-
-    return (StopIteration, tf.errors.OutOfRangeError)

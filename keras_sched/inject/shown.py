@@ -33,7 +33,6 @@ class ShownRate:
         self.current = current
         self.injection: Injection | None = None
         self.peek: Callable[[], Any] | None = None
-        self.stepping = False
         self._factor = 1.0
         self._variable: keras.Variable | None = None
         own = vars(self.optimizer)["_learning_rate"]
@@ -60,7 +59,7 @@ class ShownRate:
         own = type(self.optimizer)._get_current_learning_rate
         if self.injection is not None and self.injection.applying:
             return own(self.optimizer)
-        rate = self.peek() if self.stepping and self.peek is not None else None
+        rate = None if self.peek is None else self.peek()
         if rate is not None:
             return rate
         if not inside_fit(self.model):

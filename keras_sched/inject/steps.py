@@ -24,9 +24,11 @@ class ScheduledStep(ABC):
         self.model = model
         self.injections = list(injections)
         self.layouts = list(layouts)
+        self.wants_losses = False
+        """Whether each call is to leave the losses of its batches."""
         self.function: Callable[..., Any] = self.make()
         self.batch_losses: list[Any] = []
-        """The losses of the last call, one a batch that ran in it and told one."""
+        """The losses of the last call, one a batch, `None` for one that told none, where they are wanted."""
 
     @abstractmethod
     def make(self) -> Callable[..., Any]:
@@ -61,3 +63,12 @@ class ScheduledStep(ABC):
 def own_batches(model: keras.Model) -> int:
     """How many batches one call of the train function runs, at most."""
     return int(getattr(model, "steps_per_execution", 1) or 1)
+
+
+def end_of_data(backend: str) -> tuple[type[BaseException], ...]:
+    """What a train function raises where its data has no more batches."""
+    if backend != "tensorflow":
+        return (StopIteration,)
+    import tensorflow as tf
+
+    return (StopIteration, tf.errors.OutOfRangeError)

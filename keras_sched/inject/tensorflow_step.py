@@ -32,8 +32,7 @@ class TensorFlowStep(ScheduledStep):
 
         def function(iterator: Any) -> Any:
             self.batch_losses = []
-            with self.installed():
-                logs = batches(iterator)
+            logs = batches(iterator)
             if isinstance(logs, dict):
                 self.batch_losses.append(logs.pop(BATCH_LOSS, None))
             return logs
@@ -55,7 +54,7 @@ class TensorFlowStep(ScheduledStep):
         ):
             injection.peek = _peeker(layout, window, _place(injection.optimizer, start))
         heard = BatchLoss()
-        with heard.listening(self.model):
+        with self.installed(), heard.listening(self.model):
             logs = self.model.train_step(data)
         replica = tf.distribute.get_replica_context()
         if heard.value is not None and replica is not None and replica.num_replicas_in_sync > 1:

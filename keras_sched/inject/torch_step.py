@@ -25,7 +25,6 @@ class TorchStep(ScheduledStep):
     ) -> None:
         self.rows = list(rows)
         self.plain = plain
-        self.wants_losses = False
         super().__init__(model, injections, layouts)
 
     def make(self) -> Callable[..., Any]:
@@ -36,20 +35,27 @@ class TorchStep(ScheduledStep):
                 # Dynamo would compile anew for each new float, and give up after a few.
                 injection.apply = torch.compiler.disable(injection.apply)  # type: ignore[method-assign]
 
+        both = list(zip(self.injections, self.rows, strict=True))
+
         def function(data: Any) -> Any:
-            for injection, rows in zip(self.injections, self.rows, strict=True):
-                injection.peek = _always(rows.peek())
-            with self.installed():
+            try:
+                for injection, rows in both:
+                    injection.install()
+                    injection.peek = _always(rows.peek())
                 return self._with_losses(data) if self.wants_losses else self.plain(data)
+            finally:
+                for injection, _ in both:
+                    injection.remove()
 
         return function
 
     def load(self, which: int, window: Any, start: int) -> None:
-        """Rows are counted on the host: `start` is the coming row."""
+        """Rows are counted, and computed, on the host: `start` is the coming row."""
+        self.rows[which].forget()
         self.restart(which, start)
 
     def restart(self, which: int, start: int) -> None:
-        """Take rows from another place of the window."""
+        """Take rows from `start` on."""
         self.rows[which].anchor(start)
 
     def _with_losses(self, data: Any) -> Any:
