@@ -60,8 +60,13 @@ class Drive:
 
     def row_of(self, iteration):
         """What the step of this iteration would read: rate and momentum, float32."""
-        window, start = self.step.windows[0], int(keras.ops.convert_to_numpy(self.step.starts[0]))
-        return np.asarray(window[iteration - start])[::2][:2]
+        window = self.step.windows[0]
+        if keras.backend.backend() == "jax":
+            high, low = np.asarray(window[-1])[:2]  # the last row says where it starts
+            start = high * 65_536 + low
+        else:
+            start = self.step.starts[0].numpy()
+        return np.asarray(window[iteration - int(start)])[::2][:2]
 
     def expected(self, row):
         columns = curves(self.total)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_sched import LRFinder, SchedExp, lr_find
+from keras_sched.inject.search import SearchedFit
 
 ROWS, BATCH = 22, 4  # six batches an epoch, the last one of two rows
 ENDS = {"start_lr": 1e-3, "end_lr": 0.5}
@@ -332,7 +333,19 @@ class TwiceTracker(Tracker):
         return {"loss": self.tracker.result()}
 
 
-@pytest.mark.parametrize("kind", [Tracker, OtherTracker, NoTracker, SampleTracker, TwiceTracker])
+class NestedTracker(Tracker):
+    """Tells its metric in a function within the step, which TensorFlow traces by itself."""
+
+    def tell(self, loss, y, prediction):
+        if keras.backend.backend() != "tensorflow":
+            return super().tell(loss, y, prediction)
+        import tensorflow as tf
+
+        tf.function(self.tracker.update_state)(loss)
+        return {"loss": self.tracker.result()}
+
+
+@pytest.mark.parametrize("kind", [Tracker, OtherTracker, NoTracker, SampleTracker, TwiceTracker, NestedTracker])
 def test_a_train_step_of_ones_own_tells_each_batchs_loss(kind):
     def make(kind=kind):
         model = kind()
@@ -341,6 +354,12 @@ def test_a_train_step_of_ones_own_tells_each_batchs_loss(kind):
 
     expected = by_hand(lambda: compiled(loss="mae"), *rows())
     assert_same_losses(search(make, *rows(), batch_size=BATCH), expected)
+
+
+def test_a_compiled_loss_is_heard_in_the_step_without_a_word_to_the_metrics(monkeypatch):
+    expected = by_hand(compiled, *rows())
+    monkeypatch.delattr(SearchedFit, "empty_metrics")
+    assert_same_losses(search(compiled, *rows(), batch_size=BATCH), expected)
 
 
 def assert_same_losses(found, expected):

@@ -20,6 +20,7 @@ class BatchLoss:
 
     def __init__(self) -> None:
         self.value: Any = None
+        self.weight: Any = None  # of the batch among others, as the metric is told it
         self._told = 0
 
     @contextmanager
@@ -45,10 +46,17 @@ class BatchLoss:
 
         def update_state(values: Any, *args: Any, **kwargs: Any) -> Any:
             self._told += 1
-            self.value = values if self._told == 1 and not getattr(values, "shape", ()) else None
+            self.value = values if self._told == 1 and _is_number(values) else None
+            self.weight = args[0] if args else kwargs.get("sample_weight")
             return own(values, *args, **kwargs)
 
         return update_state
+
+
+def _is_number(values: Any) -> bool:
+    shape = getattr(values, "shape", ())
+    # TensorFlow's shape of a number is true, and of an unknown rank has no length.
+    return shape.rank == 0 if hasattr(shape, "rank") else len(shape) == 0
 
 
 def stop_listening(model: keras.Model) -> None:

@@ -57,9 +57,20 @@ class TensorFlowStep(ScheduledStep):
         with self.installed(), heard.listening(self.model):
             logs = self.model.train_step(data)
         replica = tf.distribute.get_replica_context()
+        if tf.is_symbolic_tensor(heard.value) and heard.value.graph is not tf.compat.v1.get_default_graph():
+            heard.value = None  # told in a function within the step, or in a loop: it cannot leave that
         if heard.value is not None and replica is not None and replica.num_replicas_in_sync > 1:
-            heard.value = replica.all_reduce(tf.distribute.ReduceOp.MEAN, heard.value)
+            heard.value = _over_replicas(replica, heard)
         return heard.into(logs)
+
+
+def _over_replicas(replica: Any, heard: BatchLoss) -> Any:
+    """The mean over the replicas, each with the samples it had: of a ragged last batch one may have none."""
+    loss = tf.convert_to_tensor(heard.value)
+    weight = tf.cast(1 if heard.weight is None else heard.weight, loss.dtype)
+    loss = tf.where(weight > 0, loss * weight, tf.zeros_like(loss))
+    total, weights = (replica.all_reduce(tf.distribute.ReduceOp.SUM, part) for part in (loss, weight))
+    return tf.math.divide_no_nan(total, weights)
 
 
 def _reader(injection: Injection, layout: Layout, window: Any, start: Any) -> Callable[[], Values]:
