@@ -628,3 +628,39 @@ def test_a_loop_compiled_whole_with_scan(backend: str) -> None:
 
         trainable, _ = whole(s.window(), state)
     assert largest_difference(by_hand(sgd, values(SGD)), arrays(trainable)) < TOLERANCE
+
+
+# What no step received
+
+
+def plain_model():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    return model
+
+
+def test_a_step_that_was_compiled_before_is_an_error_and_no_value_is_told(backend):
+    if backend == "torch":
+        pytest.skip("nothing is compiled: there `fit` takes the values")
+    model, data = plain_model(), np.ones((8, 3), "float32")
+    model.fit(data, data[:, :1], verbose=0)
+    loop = scheduled(model.optimizer, {"lr": SchedLin(0.5, 0.1)}, steps=4)
+    with pytest.raises(RuntimeError, match=r"took none of its values.*ParamScheduler"), loop:
+        model.fit(data, data[:, :1], verbose=0)
+    assert loop.hps["lr"].size == 0
+    model.fit(data, data[:, :1], verbose=0)
+
+
+def test_a_first_fit_in_a_loop_ends_with_the_error_that_says_what_to_do(backend):
+    if backend == "torch":
+        pytest.skip("nothing is compiled: there `fit` takes the values")
+    model, data = plain_model(), np.ones((8, 3), "float32")
+    loop = scheduled(model.optimizer, {"lr": SchedLin(0.5, 0.1)}, steps=4)
+    with pytest.raises(RuntimeError, match=r"compiled step that calls the optimizer itself.*ParamScheduler"), loop:
+        model.fit(data, data[:, :1], verbose=0)
+
+
+def test_a_loop_that_was_never_entered_has_used_nothing():
+    loop = scheduled(keras.optimizers.SGD(), {"lr": SchedLin(0.5, 0.1)}, steps=4)
+    with pytest.raises(RuntimeError, match="found no loop yet"):
+        _ = loop.hps

@@ -54,7 +54,7 @@ class BatchLoss:
 
 
 def _is_number(values: Any) -> bool:
-    shape = getattr(values, "shape", ())
+    shape: Any = getattr(values, "shape", ())
     # TensorFlow's shape of a number is true, and of an unknown rank has no length.
     return shape.rank == 0 if hasattr(shape, "rank") else len(shape) == 0
 

@@ -13,6 +13,7 @@ from keras_sched.errors import check_whole, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import divide_variables
 from keras_sched.hypers import RATE, innermost
 from keras_sched.inject.apply import Injection, Values, put, take_away
+from keras_sched.inject.compiled import being_compiled
 from keras_sched.inject.names import check_keras
 from keras_sched.inject.numbers import as_int
 from keras_sched.inject.rows import HostRows, Layout
@@ -90,7 +91,7 @@ class ScheduledLoop:
                 "its optimizers are not known before",
                 "Build it first: `optimizer.build(model.trainable_variables)`.",
             )
-        self._inside = False
+        self._inside = self._entered = False
         self.entered_compiled: bool | None = None  # of the outer optimizer's call, where there is an outer one
         # JAX runs both branches of a loss scale's condition, so that a call of `apply` does not yet mean a step.
         scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
@@ -98,7 +99,15 @@ class ScheduledLoop:
 
     @property
     def hps(self) -> dict[str, NDArray[np.float64]]:
-        """{name as given: the values used so far, one a step: (N,), or (N, G) with G parameter groups}."""
+        """{name as given: the values used so far, one a step: (N,), or (N, G) with G parameter groups}.
+
+        With a window the steps are those that the optimizer has counted: a loop on JAX which keeps its state outside
+        assigns it to `optimizer.variables` first.
+        """
+        if not self._entered:
+            raise wrong_state(
+                "ScheduledLoop.hps", "no loop yet", "it tells what one used", "Write `with scheduled(...) as s:` first."
+            )
         leaf = max(self._leaves, key=_LoopLeaf.steps_taken)  # one without a variable of its own takes none
         rows = range(leaf.steps_taken())
         attributes = {name: attribute for attribute, name in leaf.names.items()}
@@ -121,7 +130,7 @@ class ScheduledLoop:
             # A loss scale calls the optimizer inside it from within a `cond`, which JAX compiles also in an eager loop.
             for method in ("apply", "stateless_apply"):
                 put(self.optimizer, method, self._outer(getattr(self.optimizer, method)))
-        self._inside = True
+        self._inside = self._entered = True
         return self
 
     def __exit__(
@@ -133,6 +142,8 @@ class ScheduledLoop:
                 take_away(self.optimizer, method)
         for leaf in self._leaves:
             leaf.end()
+        for leaf in self._leaves if error is None else ():
+            leaf.check_taken()
 
     def window(self, optimizer_variables: Sequence[Any] | None = None) -> Window:
         """The table as tensors, to be an argument of a step that you compile.
@@ -234,11 +245,13 @@ class _LoopLeaf:
         self._taken: int | None = None
         self._group_of: dict[int, int] | None = None
         self._rows: Any = None
+        self._windowed = False  # whether a window was asked for
 
     def begin(self) -> None:
         self.first_iteration = self._iterations()
         self.rows.anchor(0)
         self._taken = None
+        self._windowed = False
         self.injection.read = self._read
         self.injection.check = self._check
         self.injection.install()
@@ -253,9 +266,23 @@ class _LoopLeaf:
         """The steps that took a row: those that the optimizer counted, or that were counted here."""
         if self._taken is not None:
             return self._taken
+        if not self._windowed:
+            return self.rows.position
         return max(self.rows.position, self._iterations() - self.first_iteration)
 
+    def check_taken(self) -> None:
+        """Raise where the optimizer has made steps that took no row of ours."""
+        missed = self._iterations() - self.first_iteration - self.steps_taken()
+        if missed > 0:
+            raise wrong_state(
+                "scheduled",
+                f"steps of `{self.optimizer.name}` that took none of its values, {missed} of them",
+                "a step that was compiled before, by `fit` or by you, keeps the values it was compiled with",
+                "Use `ParamScheduler` with `fit`; compile a step of your own inside `with`, and pass it `s.window()`.",
+            )
+
     def window(self, start: Any) -> tuple[Any, Any]:
+        self._windowed = True
         if self._rows is None:
             rows = keras.ops.convert_to_tensor(self.table.rows(0, self.loop.steps + 1), dtype="float32")
             if being_compiled(rows):
@@ -286,7 +313,7 @@ class _LoopLeaf:
 
     def _iterations(self) -> int:
         count = self.optimizer._iterations.value
-        if being_compiled(count):  # a step that died has left it so (JAX)
+        if count is None or being_compiled(count):  # a step that died has left it so (JAX)
             return self.first_iteration + self.rows.position
         return as_int(count)
 
@@ -311,23 +338,6 @@ def _frozen(found: str) -> RuntimeError:
         "scheduled",
         f"a compiled step that {found}",
         "the values of the step in which it was compiled would be frozen there",
-        "Pass it `s.window()` as an argument, and call `s.apply(window, grads, variables)` inside.",
+        "Pass it `s.window()` as an argument, and call `s.apply(window, grads, variables)` inside; with `fit`, use "
+        "`ParamScheduler`.",
     )
-
-
-def being_compiled(arguments: Any) -> bool:
-    """Whether the code that was called with `arguments` runs only once, while a step is compiled."""
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-        from jax.core import Tracer
-
-        return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        tensors = [leaf for leaf in tf.nest.flatten(arguments) if tf.is_tensor(leaf)]
-        return not tf.executing_eagerly() and (not tensors or any(map(tf.is_symbolic_tensor, tensors)))
-    import torch
-
-    return torch.compiler.is_compiling()
