@@ -26,7 +26,8 @@ from keras_sched import (
     steep,
     valley,
 )
-from keras_sched.lr_finder.record import Recorder
+from keras_sched.lr_finder.found import search_found
+from keras_sched.lr_finder.record import DATA_ENDED, DIVERGED, NOT_FINITE, Curve, Record, Recorder
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "lr_find.json").read_text(encoding="utf-8"))
 SUGGESTIONS = {"minimum": minimum, "steep": steep, "valley": valley, "slide": slide}
@@ -188,7 +189,7 @@ def test_a_search_without_stop_div_goes_on_until_the_loss_is_not_finite():
 
 def test_a_search_whose_first_loss_is_not_finite_has_no_points():
     x, y = data()
-    with pytest.warns(UserWarning, match="`valley` suggests nothing: the curve has 0 points"):
+    with pytest.warns(UserWarning, match="`valley` suggests nothing: the loss of batch 0 was not finite"):
         found = lr_find(compiled(), x, y * np.float32("nan"), **QUIET)
     assert (found.stopped, len(found.lrs), found.valley) == ("not finite", 0, None)
     found.plot()
@@ -388,7 +389,9 @@ def test_one_search_has_no_spread():
 def test_the_plot_marks_the_suggestions_and_the_divergence():
     found = search(suggest_funcs=(minimum, valley), num_it=60, end_lr=1e3)
     ax = found.plot()
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["minimum", "valley", "diverged"]
+    minimal, lowest, middle = found.minimum, found.points["minimum"][0], found.valley
+    told = [f"minimum {minimal:.1e}, marked at {lowest:.1e}", f"valley {middle:.1e}", "diverged"]
+    assert [text.get_text().removesuffix(" (above the plot)") for text in ax.get_legend().get_texts()] == told
     assert ax.get_xscale() == "log"
     assert found.plot(ax=ax, skip_end=0, color="k") is ax
 
@@ -592,3 +595,30 @@ def test_the_list_of_callbacks_is_whole_again_after_the_search():
     model = callbacks.model
     model.fit(*data(), batch_size=8, epochs=3, verbose=0, callbacks=callbacks)
     assert not {name for name in vars(callbacks) if name.startswith("on_")}
+
+
+# What a search that came to nothing says
+
+
+@pytest.mark.parametrize(
+    ("count", "stopped", "said"),
+    [
+        (0, NOT_FINITE, r"the loss of batch 0 was not finite.* Look for the reason in the data"),
+        (12, DATA_ENDED, r"had no more data, after 12 of 100 batches.* more batches"),
+        (3, DIVERGED, r"exceeded four times its best.* lower rate"),
+    ],
+)
+def test_a_search_of_too_few_points_says_why_it_ended(count, stopped, said):
+    losses = np.linspace(1, 0.5, count)
+    record = Record.of([Curve(losses, losses, stopped)], lambda positions: 1e-7 * 1e8**positions, 100)
+    with pytest.warns(UserWarning, match=said):
+        found = search_found(record, (valley,), "lr_find")
+    assert found == (None,)
+
+
+def test_a_search_that_never_had_a_finite_loss_says_that_it_is_over(capsys):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="not finite"):
+        lr_find(model, np.full((16, 2), np.nan), np.zeros((16, 1)), batch_size=4, verbose=1, show_plot=True)
+    assert "The search is over: the loss of batch 0 was not finite" in capsys.readouterr().out

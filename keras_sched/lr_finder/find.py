@@ -127,7 +127,7 @@ def lr_find(
         search.rewind = snapshot.rewind
         _search(model, search, x, arguments, verbose)
     found = search_found(search.record, functions, WHERE)
-    if show_plot:
+    if show_plot and len(found.lrs):
         found.plot()
     return found
 

@@ -75,7 +75,15 @@ class LRFound:
         Returns:
             The Axes.
         """
-        return plot_record(self.record, self.points, **arguments)
+        marks = {} if "suggestions" in arguments else {"names": [self._key(name) for name in self.points]}
+        return plot_record(self.record, self.points, **marks | arguments)
+
+    def _key(self, name: str) -> str:
+        """The legend's text: the rate, and where the mark is, if that is elsewhere."""
+        lr, point = getattr(self, name), self.points[name]
+        if lr is None or point is None:
+            return name
+        return f"{name} {lr:.1e}" + ("" if np.isclose(lr, point[0]) else f", marked at {point[0]:.1e}")
 
     def _repr_png_(self) -> bytes:
         return png("lr_find", lambda ax: self.plot(ax=ax))
@@ -104,7 +112,9 @@ def search_found(record: Record, functions: Sequence[SuggestionFunction], where:
         try:
             rates[name], points[name] = _ask(function, record.lrs, record.losses, record.num_it, where)
         except NoSuggestion as reason:
-            warnings.warn(str(reason), UserWarning, stacklevel=3)
+            short = record.too_short
+            told = str(reason) if short is None else f"`{name}` suggests nothing: {short}"
+            warnings.warn(told, UserWarning, stacklevel=3)
             rates[name] = points[name] = None
         spread[name] = _spread(function, record, where)
     return _found(tuple(rates), tuple(rates.values()), record, points, spread)
@@ -152,7 +162,8 @@ def _name(function: SuggestionFunction) -> str:
 
 def plot_record(record: Record, points: dict[str, Point | None], **arguments: Any) -> "Axes":
     """Plot a record, with the points of suggestions."""
-    arguments = {"suggestions": points, "band": record.band, "diverged": record.diverged} | arguments
+    several = {} if record.band is None else {"label": f"median of {len(record.curves)} searches"}
+    arguments = {"suggestions": points, "band": record.band, "diverged": record.diverged} | several | arguments
     return plot_lr_find(record.lrs, record.losses, **arguments)
 
 

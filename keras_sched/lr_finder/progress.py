@@ -30,8 +30,9 @@ class Progress:
 
     def end(self, why: str) -> None:
         """Show the last state, and say why it is the last; once."""
-        if self.shown and self._batch:
+        if self.shown:
             self.shown = False
-            self._bar.target = self._batch
-            self._bar.update(self._batch, self._values, finalize=True)
+            if self._batch:
+                self._bar.target = self._batch
+                self._bar.update(self._batch, self._values, finalize=True)
             print(f"The search is over: {why}.")  # noqa: T201 - part of the bar

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_sched.suggest import LEAST_POINTS, points_seen
+
 Array = NDArray[np.float64]
 
 BETA = 0.98  # fastai's
@@ -26,6 +28,15 @@ _SAID = {
     NOT_FINITE: "the loss of batch {points} was not finite, and is dropped",
     DATA_ENDED: "the fit ended, or had no more data, after {points} of {num_it} batches",
     INTERRUPTED: "an error, or a key, interrupted it after {points} of {num_it} batches",
+}
+
+
+_CURES = {
+    ALL_RUN: "Search over more batches: `num_it` is 100 by default.",
+    DIVERGED: "Search from a lower rate (`start_lr`).",
+    NOT_FINITE: "Look for the reason in the data and the loss, or search from a lower rate (`start_lr`).",
+    DATA_ENDED: "Pass data that has more batches.",
+    INTERRUPTED: "Search again.",
 }
 
 
@@ -129,6 +140,17 @@ class Record:
         said = _SAID[self.stopped].format(points=len(self.losses), num_it=self.num_it)
         alike = sum(curve.stopped == self.stopped for curve in self.curves)
         return said if len(self.curves) == 1 else f"{alike} of {len(self.curves)} searches: {said}"
+
+    @property
+    def too_short(self) -> str | None:
+        """Why there are too few points to suggest anything from, and what to do; `None` where there are enough."""
+        seen = len(points_seen(self.lrs, self.losses, self.num_it)[0])
+        if seen >= LEAST_POINTS:
+            return None
+        return (
+            f"{self.why}, and of {len(self.lrs)} points {seen} are left without the first tenth and the last five, "
+            f"where {LEAST_POINTS} are needed. {_CURES[self.stopped]}"
+        )
 
 
 def _median(losses: Sequence[Array]) -> Array:

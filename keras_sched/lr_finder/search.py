@@ -48,14 +48,14 @@ class Search(Scheduler):
         repeats: int = 1,
         validation: dict[str, Any] | None = None,
     ) -> None:
-        num_it = max(check_whole(where, "num_it", num_it, "how many batches the search takes"), LEAST)
+        num_it = max(check_whole(where, "num_it", num_it, "how many batches the search takes", 100), LEAST)
         super().__init__(num_it, None, groups, momentum_correction=False)
         self._where = where
         self._ends = start_lr, end_lr
         self.num_it = num_it
         self.stop_div = bool(stop_div)
         self._wd = wd
-        self._repeats = check_whole(where, "repeats", repeats, "how many searches there are")
+        self._repeats = check_whole(where, "repeats", repeats, "how many searches there are", 3)
         self.rewind: Callable[[], None] | None = None
         """Puts the model back between two searches."""
         self._validation = validation
@@ -226,8 +226,8 @@ class Search(Scheduler):
     def _exponential(self, groups: int) -> SchedExp:
         names = ("start_lr", "end_lr")
         start, end = (
-            learning_rates(rate, groups, where=self._where, argument=name)
-            for name, rate in zip(names, self._ends, strict=True)
+            learning_rates(rate, groups, where=self._where, argument=name, example=example)
+            for name, rate, example in zip(names, self._ends, ("1e-7", "10"), strict=True)
         )
         if not np.all(np.asarray(start) < np.asarray(end)):
             raise wrong_value(
