@@ -150,7 +150,8 @@ def _joined(phases: Sequence[History]) -> History:
     def plot_sched(keys: Sequence[str] | None = None, figsize: tuple[float, float] | None = None) -> Any:
         from keras_sched.plot import plot_hps
 
-        return plot_hps(last.hps, keys=keys, figsize=figsize)
+        steps: Any = (last.params or {}).get("steps")  # `None` of data of unknown length
+        return plot_hps(last.hps, keys=keys, figsize=figsize, steps_per_epoch=steps)
 
     merged: Any = last
     merged.plot_sched = plot_sched

@@ -3,11 +3,13 @@
 import sys
 import warnings
 
+import keras
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
+from keras_sched import fine_tune, lr_find, minimum, valley
 from keras_sched.annealers import SchedCos, SchedExp, SchedLin, SchedNo, combine_scheds, combined_cos
 from keras_sched.plot import plot_extrema, plot_hps, plot_lr_find, plot_sched, png
 
@@ -130,7 +132,7 @@ def test_a_curve_that_only_rises_is_seen_up_to_its_level_and_one_with_a_nan_is_d
 def test_the_divergence_is_marked_at_its_rate_inside_or_on_the_edge_of_the_picture(loss):
     ax = plot_lr_find(RATES, LOSSES, diverged=(RATES[-1], loss))
     ax.figure.canvas.draw()
-    (mark,) = [line for line in ax.lines if line.get_label() == "diverged"]
+    (mark,) = [line for line in ax.lines if str(line.get_label()).startswith("diverged")]
     x, y = mark.get_transform().transform((xs(mark)[0], ys(mark)[0]))
     assert x == pytest.approx(ax.transData.transform((RATES[-1], 1))[0])
     assert ax.bbox.y0 <= y <= ax.bbox.y1 + 1e-6
@@ -142,6 +144,61 @@ def test_the_band_reaches_from_the_lowest_to_the_highest_search():
     (band,) = ax.collections
     edge = np.asarray(band.get_paths()[0].vertices)
     assert (edge[:, 1].min(), edge[:, 1].max()) == pytest.approx((0.4, 80.3))
+
+
+def test_the_legend_says_what_the_band_is():
+    assert legend(plot_lr_find(RATES, LOSSES, band=(LOSSES - 0.1, LOSSES + 0.3))) == ["lowest to highest search"]
+
+
+def places(ax, *names):
+    """Where the marks are, as fractions of the picture's height."""
+    ax.figure.canvas.draw()
+    lines = [next(line for line in ax.lines if str(line.get_label()).startswith(name)) for name in names]
+    seen = [line.get_transform().transform((xs(line)[0], ys(line)[0])) for line in lines]
+    return [float(ax.transAxes.inverted().transform(each)[1]) for each in seen]
+
+
+def test_a_mark_beyond_the_picture_is_on_its_edge_and_the_legend_says_so():
+    ax = plot_lr_find(RATES, LOSSES, suggestions={"steep": (RATES[38], LOSSES[38]), "deep": (1e-3, -50.0)})
+    assert legend(ax) == ["steep (above the plot)", "deep (below the plot)"]
+    assert places(ax, "steep", "deep") == pytest.approx([1, 0])
+    assert not any(line_named(ax, name).get_clip_on() for name in legend(ax))
+
+
+def test_of_marks_in_one_place_each_is_a_ring_around_the_next_and_the_others_stay_as_they_are():
+    at, near, far = (RATES[20], LOSSES[20]), (RATES[20] * 1.01, LOSSES[20]), (RATES[14], LOSSES[14])
+    ax = plot_lr_find(RATES, LOSSES, suggestions={"a": at, "far": far, "b": at, "c": near})
+    marks = {name: line_named(ax, name) for name in ("a", "b", "c", "far")}
+    sizes = {name: line.get_markersize() for name, line in marks.items()}
+    assert sizes["a"] > sizes["b"] > sizes["c"] == sizes["far"]
+    assert [marks[name].get_markerfacecolor() == "none" for name in marks] == [True, True, False, False]
+    keys = ax.get_legend().legend_handles
+    assert max(key.get_markersize() for key in keys) == sizes["c"]
+
+
+def test_many_names_stand_beside_a_figure_made_wider_once():
+    many = dict.fromkeys("abcdef", (RATES[20], LOSSES[20]))
+    few, ax = plot_lr_find(RATES, LOSSES, suggestions={"a": (1e-3, 1.5)}), plot_lr_find(RATES, LOSSES, suggestions=many)
+    width = ax.figure.get_figwidth()
+    assert width > few.figure.get_figwidth()
+    plot_lr_find(RATES, LOSSES, suggestions=many, ax=ax)
+    assert ax.figure.get_figwidth() == width
+    ax.figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().x0 > ax.bbox.x1
+    assert ax.get_legend().get_window_extent().x1 <= ax.figure.bbox.x1
+
+
+def test_the_figure_of_others_keeps_its_size():
+    figure, ax = plt.subplots(figsize=(5, 3))
+    plot_lr_find(RATES, LOSSES, suggestions=dict.fromkeys("abcdef", (1e-3, 1.5)), ax=ax)
+    assert figure.get_size_inches().tolist() == [5, 3]
+
+
+def test_on_empty_axes_of_others_the_descent_fills_the_picture_as_on_its_own():
+    _, (empty, limited) = plt.subplots(1, 2)
+    limited.set_ylim(0, 77)
+    assert plot_lr_find(RATES, LOSSES, ax=empty).get_ylim() == plot_lr_find(RATES, LOSSES).get_ylim()
+    assert plot_lr_find(RATES, LOSSES, ax=limited).get_ylim() == (0, 77)
 
 
 def test_other_arguments_style_the_curve_and_its_ends_under_their_short_names_too():
@@ -193,6 +250,30 @@ def test_a_picture_for_a_notebook_is_a_png_that_pyplot_never_sees():
     picture = png("repr", lambda ax: plot_lr_find(RATES, LOSSES, ax=ax))
     assert picture.startswith(b"\x89PNG")
     assert plt.get_fignums() == []
+
+
+@pytest.fixture
+def fitting():
+    keras.utils.set_random_seed(0)
+    body = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    model = keras.Sequential([body, keras.layers.Dense(1)])
+    model.compile("adam", loss="mse")
+    return model, np.random.default_rng(0).normal(size=(24, 3)).astype("float32"), np.ones((24, 1), "float32")
+
+
+def test_the_legend_of_a_search_tells_each_rate_and_of_several_what_line_and_band_are(fitting):
+    found = lr_find(*fitting, repeats=3, num_it=40, suggest_funcs=(valley, minimum), verbose=0, show_plot=False)
+    line, band, first, second, *_ = legend(found.plot())
+    assert (line, band) == ("median of 3 searches", "lowest to highest search")
+    assert first == f"valley {found.valley:.1e}"
+    assert second.startswith(f"minimum {found.minimum:.1e}, marked at {10 * found.minimum:.1e}")
+    assert "mine" in legend(found.plot(suggestions={"mine": (found.valley, found.points["valley"][1])}))
+
+
+def test_a_history_of_fine_tune_has_the_epochs_of_both_phases(fitting):
+    history = fine_tune(*fitting, epochs=4, freeze_epochs=2, batch_size=8, verbose=0)
+    ticks = [ax.child_axes[0].get_xticks().tolist() for ax in history.plot_sched().axes]
+    assert ticks == [[0, 1, 2, 3, 4, 5, 6]] * 2
 
 
 # --- schedules --------------------------------------------------------------------------------------------------------
@@ -256,6 +337,35 @@ def test_with_epochs_and_steps_the_values_are_those_of_each_batch():
     assert ax.child_axes[0].get_xlim() == pytest.approx((0, 2))
 
 
+@pytest.mark.parametrize(
+    ("epochs", "ticks"),
+    [
+        (1, [0, 1]),
+        (7, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (13, [0, 2, 4, 6, 8, 10, 12, 13]),
+        (30, [0, 5, 10, 15, 20, 25, 30]),
+        (91, [0, 10, 20, 30, 40, 50, 60, 70, 80, 91]),
+        (100, [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]),
+    ],
+)
+def test_the_ticks_of_the_epochs_are_round_and_the_last_epoch_is_one_that_is_seen(epochs, ticks):
+    (ax,) = plot_sched({"lr": SchedLin(0, 1)}, epochs=epochs, steps_per_epoch=3).axes
+    ax.figure.canvas.draw()
+    (above,) = ax.child_axes
+    assert above.get_xticks().tolist() == ticks
+    assert above.get_xlim()[0] < 0 < epochs < above.get_xlim()[1]
+
+
+def test_in_a_small_picture_the_epochs_have_fewer_ticks():
+    (ax,) = plot_sched({"lr": SchedLin(0, 1)}, epochs=100, figsize=(3, 2)).axes
+    assert ax.child_axes[0].get_xticks().tolist() == [0, 20, 40, 60, 80, 100]
+
+
+def test_a_history_that_ended_inside_an_epoch_has_the_whole_epochs_before():
+    (ax,) = plot_hps({"lr": np.arange(8.0)}, steps_per_epoch=3).axes
+    assert ax.child_axes[0].get_xticks().tolist() == [0, 1, 2]
+
+
 def test_without_epochs_there_is_no_second_axis():
     assert plot_sched(CYCLE).axes[0].child_axes == []
 
@@ -292,6 +402,32 @@ def test_both_sides_of_a_jump_are_drawn_where_it_is():
 )
 def test_the_values_are_on_a_logarithmic_axis_where_a_linear_one_would_hide_them(sched, scale):
     assert plot_sched({"lr": sched}).axes[0].get_yscale() == scale
+
+
+def test_a_logarithmic_axis_shows_four_decades_of_an_annealing_and_all_of_an_exponential_sweep():
+    cycles = combine_scheds([0.2, 0.8], [SchedCos([1e-4, 1e-2], [0, 0])] * 2)
+    (ax,) = plot_sched({"lr": cycles}).axes
+    low, high = ax.get_ylim()
+    assert ax.get_yscale() == "log"
+    assert high == pytest.approx(1e-2, rel=0.6)
+    assert high > 1e-2
+    assert 1e-7 < low <= 1e-6
+    low, high = plot_sched({"lr": SchedExp(1e-7, 10)}).axes[0].get_ylim()
+    assert low < 1e-7
+    assert high > 10
+
+
+def test_of_groups_far_apart_the_lowest_is_seen():
+    (ax,) = plot_sched({"lr": [SchedNo(1e-9, 1e-9), SchedNo(1, 1)]}).axes
+    assert ax.get_ylim()[0] < 1e-9
+
+
+def test_the_names_of_the_groups_stand_beside_the_curves():
+    for ax in plot_sched({"lr": SchedLin([0, 0], [1, 2]), "mom": SchedLin([0, 0], [1, 2])}, epochs=3).axes:
+        ax.figure.canvas.draw()
+        box = ax.get_legend().get_window_extent()
+        assert ax.bbox.x1 < box.x0
+        assert box.x1 <= ax.figure.bbox.x1
 
 
 def test_a_plain_function_of_one_number_is_a_schedule():

@@ -3,7 +3,7 @@
 import functools
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_sched.errors import needing
 
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; shapes and dashes say the same in a grey print.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+
+# A legend that no curve can cross: to the right of the Axes, where the layout makes room.
+BESIDE: dict[str, Any] = {
+    "loc": "upper left",
+    "bbox_to_anchor": (1.01, 1.0),
+    "borderaxespad": 0.0,
+    "frameon": False,
+}
 
 FILE_BACKENDS = frozenset({"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"})
 LABEL = "keras_sched"
@@ -59,7 +67,7 @@ def png(where: str, draw: Callable[["Axes"], object], *, size: tuple[float, floa
     """Return as PNG what `draw` puts on an Axes of a figure that pyplot never sees: for a `_repr_png_`."""
     with needing(where, "matplotlib"):
         from matplotlib.figure import Figure
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained", label=LABEL)
     draw(figure.subplots())
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=100)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from keras_sched.errors import check_whole, wrong_state, wrong_type, wrong_value
-from keras_sched.plot.canvas import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, dress, new_figure, seen_once
+from keras_sched.plot.canvas import BESIDE, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, dress, new_figure, seen_once
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,8 @@ STYLES = (
 )
 MOST_POINTS = 5000  # of a line: more than a picture is wide
 MOST_PHASES = 40  # more boundaries than this would hide the curve
+DECADES = 4  # below the largest value, on a logarithmic axis: an annealing towards 0 would take up all of it
+EPOCH_STEPS = [digit * 10**power for power in range(7) for digit in (1, 2, 2.5, 5) if digit * 10**power % 1 == 0]
 
 
 class Ruler(NamedTuple):
@@ -173,7 +175,7 @@ def _draw(tracks: Mapping[str, Track], ruler: Ruler, figsize: tuple[float, float
     for place, (name, track) in enumerate(tracks.items(), start=1):
         ax = figure.add_subplot(rows, columns, place)
         _draw_lines(ax, track)
-        _draw_scales(ax, name, track.values, ruler)
+        _draw_scales(ax, name, track, ruler)
         if len(track.phases) <= MOST_PHASES:  # in one collection, so that the lines of the Axes are the groups' alone
             ax.vlines(track.phases, 0, 1, transform=ax.get_xaxis_transform(), colors="0.5", linewidth=0.8, alpha=0.6)
     return seen_once(figure)
@@ -188,7 +190,7 @@ def _draw_lines(ax: "Axes", track: Track) -> None:
     for group, (colour, dash) in enumerate(_styles(groups)):
         ax.plot(at, values[:, group], color=colour, linestyle=dash, linewidth=2, label=f"group {group}")
     lines = ax.lines if groups <= len(STYLES) else [ax.lines[i] for i in np.linspace(0, groups - 1, 5).astype(int)]
-    ax.legend(handles=list(lines), frameon=False)
+    ax.legend(handles=list(lines), handlelength=3.0, **BESIDE)
 
 
 def _styles(groups: int) -> Iterable[tuple[Any, Any]]:
@@ -200,26 +202,54 @@ def _styles(groups: int) -> Iterable[tuple[Any, Any]]:
     return zip(shades, itertools.repeat("-"), strict=False)
 
 
-def _draw_scales(ax: "Axes", name: str, values: np.ndarray, ruler: Ruler) -> None:
-    from matplotlib.ticker import MaxNLocator
-
+def _draw_scales(ax: "Axes", name: str, track: Track, ruler: Ruler) -> None:
     dress(ax)
     ax.set(xlabel=ruler.name, ylabel=name)
-    if _log_helps(values):
+    if _log_helps(track.values):
         ax.set_yscale("log")
+        _limit_decades(ax, track.values)
     else:
         ax.yaxis.set_major_formatter("{x:g}")
+    end = track.at[-1] + 1 if ruler.name == "batch" else 1.0  # the last batch ends where the next one would begin
+    ax.set_xlim(-0.03 * end, 1.03 * end)
     if ruler.epochs is not None:
         there, back = partial(np.multiply, ruler.epochs), partial(np.multiply, 1 / ruler.epochs)
         above = ax.secondary_xaxis("top", functions=(there, back))
         above.set_xlabel("epoch")
-        above.xaxis.set_major_locator(MaxNLocator(integer=True))
+        above.set_xticks(_epoch_ticks(int(end * ruler.epochs + 1e-6), _width(ax)))
 
 
 def _log_helps(values: np.ndarray) -> bool:
     """Whether a third of the values would lie on the floor of a linear axis, below a twentieth of the largest.
 
     True of exponential curves and of groups whose rates lie far apart, and not of a one-cycle or a cosine, which the
-    field is used to see on a linear axis.
+    field is used to see on a linear axis. A 0 here and there, such as an annealing ends at, is no obstacle.
     """
-    return bool((values > 0).all() and (values < values.max() / 20).mean() > 1 / 3)
+    positive = values[values > 0]
+    if (values < 0).any() or positive.size < 0.95 * values.size or not positive.size:
+        return False
+    return bool((positive < positive.max() / 20).mean() > 1 / 3)
+
+
+def _limit_decades(ax: "Axes", values: np.ndarray) -> None:
+    """Show `DECADES` below the largest value, and further down only what most of some group needs."""
+    groups = values.reshape(len(values), -1).T
+    lowest, peak = values[values > 0].min(), values.max()
+    most = min(np.quantile(group[group > 0], 0.05) for group in groups if (group > 0).any())
+    floor = min(most, peak / 10**DECADES)
+    floor = lowest if lowest > floor / 10 else floor  # one decade more is no reason to cut
+    margin = (peak / floor) ** 0.04
+    ax.set_ylim(floor / margin, peak * margin)
+
+
+def _width(ax: "Axes") -> float:
+    """In inches, as far as it is known before the layout."""
+    return ax.get_window_extent().width / ax.figure.dpi
+
+
+def _epoch_ticks(last: int, width: float) -> list[int]:
+    """Round numbers of epochs from 0 to the last, which is one of them."""
+    most = max(3, min(10, int(2.5 * width)))  # as many as there is room for
+    roomy = [int(step) for step in EPOCH_STEPS if last <= step * most]
+    step = next((step for step in roomy if last % step == 0 and last >= 3 * step), roomy[0])
+    return [*(tick for tick in range(0, last, step) if last - tick >= step / 2), last]

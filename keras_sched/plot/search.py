@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_sched.errors import check_whole, wrong_value
-from keras_sched.plot.canvas import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, dress, new_figure
+from keras_sched.plot.canvas import BESIDE, BLUE, GREEN, LABEL, ORANGE, PURPLE, SKY, VERMILLION, dress, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,9 @@ Point = tuple[float, float]
 
 MARKERS = (("o", VERMILLION), ("s", GREEN), ("^", PURPLE), ("D", ORANGE), ("v", SKY), ("h", "0.5"))
 MARK: dict[str, Any] = {"linestyle": "none", "markeredgecolor": "white", "markeredgewidth": 0.8, "zorder": 3}
+RING: dict[str, Any] = MARK | {"markerfacecolor": "none", "markeredgewidth": 1.6}
+SIZE, RING_GROWS = 8.0, 5.0  # in points
+MOST_INSIDE = 3  # names in a legend that finds room inside the picture
 
 
 def plot_lr_find(
@@ -41,12 +44,14 @@ def plot_lr_find(
         suggestions: the points to mark, (rate, loss) points in a list or by name; a `None` among them is left out.
         names: the names of the suggestions, one each, where they are a list.
         ax: the Axes to draw on; `None` makes a new figure.
-        band: the lowest and the highest loss of several searches; two of shape (N,).
+        band: the lowest and the highest loss of several searches; two of shape (N,). The legend names it so.
         diverged: the point (rate, loss) at which the search diverged.
         **plot_arguments: what else `Axes.plot` takes, for the curve (`color`, `label`, ...).
 
     Returns:
-        The Axes. The curve is its first line; the skipped ends and the marks follow as further lines.
+        The Axes. The curve is its first line; the skipped ends and the marks follow as further lines. What rises far
+        above the descent leaves the picture, unless the Axes had data or limits before; a mark out there is put on the
+        edge, and the legend says so.
 
     Raises:
         ValueError: when `lrs` and `losses` (or `band`) differ in length, or `names` and `suggestions` do.
@@ -66,14 +71,18 @@ def plot_lr_find(
     marks = _named_points(suggestions, names)
     low, high = (values if band is None else _curve(lrs, edge)[1] for edge in (band or (None, None)))
     axes = new_figure("plot_lr_find", (6.4, 4.0)).subplots() if ax is None else ax
+    ours = not axes.has_data() and axes.get_autoscaley_on()
     colour = _draw_curve(axes, rates, values, shown, plot_arguments)
     if band is not None:
-        axes.fill_between(rates[shown], low[shown], high[shown], color=colour, alpha=0.2, linewidth=0)
+        look = {"color": colour, "alpha": 0.2, "linewidth": 0, "label": "lowest to highest search"}
+        axes.fill_between(rates[shown], low[shown], high[shown], **look)
     axes.set(xscale="log", xlabel="Learning rate", ylabel="Loss")
     if ax is None:
         dress(axes)
+    if ours:
         _set_view(axes, low, high[shown])
     _draw_marks(axes, marks, diverged)
+    _draw_legend(axes)
     return axes
 
 
@@ -120,16 +129,61 @@ def _draw_curve(ax: "Axes", rates: np.ndarray, values: np.ndarray, shown: slice,
 
 
 def _draw_marks(ax: "Axes", marks: list[tuple[str, Point]], diverged: Point | None) -> None:
-    sizes = itertools.chain((12.0, 10.5, 9.0, 7.5), itertools.repeat(6.5))  # of points in one place, all are seen
-    for (name, (x, y)), (marker, colour), size in zip(marks, itertools.cycle(MARKERS), sizes, strict=False):
-        ax.plot([x], [y], marker=marker, color=colour, label=name, markersize=size, **MARK)
+    """Mark the points, and of those in one place each as a ring around the next."""
+    looks = [look for look, _ in zip(itertools.cycle(MARKERS), marks, strict=False)]
     if diverged is not None:
-        x, y = diverged
-        above = y > ax.get_ylim()[1]  # then it is marked on the upper edge
-        place = {"transform": ax.get_xaxis_transform(), "clip_on": False} if above else {}
-        ax.plot([x], [1 if above else y], marker="X", color="0.45", label="diverged", markersize=10, **MARK, **place)
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(frameon=False)
+        marks, looks = [*marks, ("diverged", diverged)], [*looks, ("X", "0.45")]
+    bottom, top = ax.get_ylim()
+    placed = [(x, min(max(y, bottom), top)) for _, (x, y) in marks]
+    around = _rings(ax, placed)
+    for (name, (x, y)), (marker, colour), (_, inside), rings in zip(marks, looks, placed, around, strict=True):
+        beyond = "" if inside == y else " (above the plot)" if y > top else " (below the plot)"
+        edge = {"transform": ax.get_xaxis_transform(), "clip_on": False} if beyond else {}
+        style = (RING | {"markeredgecolor": colour} if rings else MARK) | edge
+        at = inside if not beyond else float(y > top)
+        size = SIZE + RING_GROWS * rings
+        ax.plot([x], [at], marker=marker, color=colour, label=name + beyond, markersize=size, **style)
+
+
+def _rings(ax: "Axes", points: list[Point]) -> list[int]:
+    """For each mark, how many of those drawn after it would hide it."""
+    if not points:
+        return []
+    ax.get_xlim()  # settles the scale that `transData` has
+    seen = ax.transData.transform(points) * 72 / ax.figure.dpi
+    apart = np.hypot(*(seen[:, None] - seen[None]).transpose(2, 0, 1))
+    return np.triu(apart < 0.7 * SIZE, k=1).sum(axis=1).tolist()
+
+
+def _draw_legend(ax: "Axes") -> None:
+    """Name what is seen: a few things inside, on a ground of their own, and many beside, in a figure made wider."""
+    from matplotlib.legend_handler import HandlerLine2D
+    from matplotlib.lines import Line2D
+
+    names = ax.get_legend_handles_labels()[1]
+    if not names:
+        return
+    place: dict[str, Any] = {"edgecolor": "0.85", "framealpha": 0.9}
+    if len(names) > MOST_INSIDE:
+        place = BESIDE if _made_room(ax, 0.4 + 0.08 * max(map(len, names))) else place | {"fontsize": "small"}
+    ax.legend(handler_map={Line2D: HandlerLine2D(update_func=_key)}, **place)
+
+
+def _made_room(ax: "Axes", inches: float) -> bool:
+    """Make the figure wider, once, if it is one made here; nobody else's changes."""
+    figure: Any = ax.figure
+    if figure.get_label() != LABEL or figure.axes != [ax]:
+        return False
+    if ax.get_legend() is None:
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width + inches, height)
+    return True
+
+
+def _key(key: Any, line: Any) -> None:
+    """A mark in the legend: as it is drawn, but the rings no larger than the rest."""
+    key.update_from(line)
+    key.set_markersize(min(line.get_markersize(), SIZE))
 
 
 def _set_view(ax: "Axes", low: np.ndarray, high: np.ndarray, *, outliers: float = 0.0) -> None:
