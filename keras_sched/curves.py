@@ -1,6 +1,6 @@
 """What a user schedules, {name: annealer}, as curves over the batches of one optimizer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.annealers import Annealer, as_annealer
-from keras_sched.errors import wrong_type, wrong_value
-from keras_sched.hypers import attribute_of
+from keras_sched.errors import shown, wrong_type, wrong_value
+from keras_sched.hypers import RATE, attribute_of
 
 Curve = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """Row numbers of shape (N,) -> values of shape (N,), or (N, G) for G parameter groups."""
 
 Scheds = Mapping[str, Any]
 """{hyper-parameter: an annealer, a function of the position, or a list of these, one a parameter group}."""
+
+_MOMENTA = frozenset({"beta_1", "beta_2"})
+_ROUNDING = 1e-12  # by which a formula that ends at 0 may miss it
 
 
 def check_scheds(scheds: Any, where: str) -> dict[str, Any]:
@@ -28,7 +31,7 @@ def check_scheds(scheds: Any, where: str) -> dict[str, Any]:
     if not isinstance(scheds, Mapping) or not all(isinstance(name, str) for name in scheds):
         raise wrong_type(
             where,
-            f"scheds={scheds!r}",
+            f"scheds={shown(scheds)}",
             "it is a dictionary from the name of a hyper-parameter to an annealer",
             "Pass for example `{'lr': SchedCos(0.1, 0.0)}`.",
         )
@@ -79,7 +82,7 @@ def curves_of(
                 "Leave one of them out.",
             )
         _check_groups(name, attribute, sched, optimizer, groups, where)
-        curves[attribute], names[attribute] = _named(_curve(sched, total), name, where), name
+        curves[attribute], names[attribute] = _checked(_curve(sched, total), name, attribute, where), name
     return curves, names
 
 
@@ -87,7 +90,7 @@ def _annealers(where: str, name: str, sched: Any) -> Any:
     if isinstance(sched, list | tuple):
         if not sched:
             raise wrong_value(where, f"{name}=[]", "it has no annealer", "Pass one annealer a parameter group.")
-        return tuple(as_annealer(where, name, one) for one in sched)
+        return tuple(as_annealer(where, name, one, typed=sched) for one in sched)
     return as_annealer(where, name, sched)
 
 
@@ -124,27 +127,35 @@ def _curve(sched: Annealer | Sequence[Annealer], total: int) -> Curve:
     return lambda rows: np.stack([np.asarray(one(_positions(rows, total))) for one in sched], axis=-1)
 
 
-def _named(curve: Curve, name: str, where: str) -> Curve:
-    """`curve`, whose errors say whose they are, and which gives numbers only."""
+def _checked(curve: Curve, name: str, attribute: str, where: str) -> Curve:
+    """`curve`, whose errors say whose they are, and which gives only values that `attribute` can have."""
 
-    def named(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def checked(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         try:
             values = curve(rows)
         except Exception as error:
             error.add_note(f"... in the schedule of {name!r}, in `{where}`")
             raise
-        unknown = np.isnan(values)
-        if unknown.any():
-            first = rows[np.flatnonzero(unknown.reshape(len(rows), -1).any(axis=1))[0]]
-            raise wrong_value(
-                where,
-                f"{name}=nan",
-                f"its schedule has no value at batch {first}",
-                "Return a number for each position.",
-            )
+        for wrong, expected, cure in _refused(attribute, values):
+            if wrong.any():
+                place = np.flatnonzero(wrong)[0]
+                batch = rows[place // (values.size // len(rows))]
+                raise wrong_value(where, f"{name}={values.flat[place]:g}", f"{expected} at batch {batch}", cure)
         return values
 
-    return named
+    return checked
+
+
+def _refused(attribute: str, values: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.bool_], str, str]]:
+    """Which of the values cannot be trained with, what is wrong with them, and the cure."""
+    yield np.isnan(values), "its schedule has no value", "Return a number for each position."
+    if attribute == RATE:
+        below = values < -_ROUNDING
+        yield below, "a learning rate is at least 0, and its schedule is below", "End it at 0, or above."
+    if attribute in _MOMENTA:
+        outside = (values < -_ROUNDING) | (values >= 1)
+        cure = f"Pass values as `{attribute}` has them, for example from 0.95 to 0.85."
+        yield outside, f"`{attribute}` is at least 0 and below 1, and its schedule is not", cure
 
 
 def _positions(rows: NDArray[np.int64], total: int) -> NDArray[np.float64]:

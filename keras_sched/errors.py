@@ -2,10 +2,20 @@
 
 import math
 import numbers
+import reprlib
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any
+
+_SPEAKERS: ContextVar[Mapping[str, str]] = ContextVar("speakers", default=MappingProxyType({}))
+
+_SHORT = reprlib.Repr()
+_SHORT.maxother = _SHORT.maxstring = _SHORT.maxlong = 80
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
 
 
 class NoSuggestion(ValueError):  # noqa: N818 - the name is part of the public surface, and reads as what it says
@@ -36,7 +46,12 @@ def wrong_type(where: str, received: str, expected: str, cure: str) -> TypeError
 
 def wrong_state(where: str, found: str, expected: str, cure: str) -> RuntimeError:
     """A `RuntimeError` for a call that came at the wrong time: `where` found `found`; `expected`. `cure`."""
-    return RuntimeError(f"`{where}` found {found}; {expected}. {cure}")
+    return RuntimeError(f"`{speaker(where)}` found {found}; {expected}. {cure}")
+
+
+def no_attribute(module: str, name: str) -> AttributeError:
+    """What Python says of a module without such a name."""
+    return AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
 def advise(where: str, received: str, meaning: str, cure: str) -> None:
@@ -45,16 +60,66 @@ def advise(where: str, received: str, meaning: str, cure: str) -> None:
 
 
 def _sentence(where: str, received: str, expected: str, cure: str) -> str:
-    return f"`{where}` received `{received}`; {expected}. {cure}"
+    return f"`{speaker(where)}` received `{received}`; {expected}. {cure}"
 
 
-def check_fraction(where: str, name: str, value: Any, meaning: str) -> None:
+@contextmanager
+def speaking_as(name: str, *instead_of: str) -> Iterator[None]:
+    """In here an error of `instead_of` is one of `name`: of what the user called, which calls the other."""
+    token = _SPEAKERS.set({**_SPEAKERS.get(), **dict.fromkeys(instead_of, name)})
+    try:
+        yield
+    finally:
+        _SPEAKERS.reset(token)
+
+
+def speaker(where: str) -> str:
+    """Who an error of `where` is told by: what the user called, as far as `speaking_as` knows it."""
+    known, seen = _SPEAKERS.get(), {where}
+    while where in known and known[where] not in seen:
+        where = known[where]
+        seen.add(where)
+    return where
+
+
+def shown(value: Any) -> str:
+    """`value` as it was typed, on one line and not too long."""
+    return " ".join(_SHORT.repr(value).split())
+
+
+def did_you_mean(name: Any, known: Collection[str], aliases: Mapping[str, str] | None = None) -> str:
+    """A question that names the one of `known` which `name` comes nearest to, or nothing."""
+    lower = str(name).lower()
+    alias = (aliases or {}).get(lower)
+    near = [alias] if alias in known else get_close_matches(lower, known, n=1)
+    return f"Did you mean `{near[0]}`? " if near else ""
+
+
+def check_no_named_tuple(where: str, name: str, value: Any) -> None:
+    """Raise where a learning rate is a named tuple, as the result of `lr_find` is: its numbers are not one a group."""
+    if not (isinstance(value, tuple) and hasattr(value, "_fields")):
+        return
+    fields: Any = getattr(value, "_fields", ())
+    first = fields[0] if fields else "valley"
+    raise wrong_type(
+        where,
+        f"{name}={shown(value)}",
+        "it is a learning rate, and this a named tuple, such as `lr_find` returns",
+        f"Pass one of its suggestions, for example `{name}=found.{first}`.",
+    )
+
+
+def check_fraction(where: str, name: str, value: Any, meaning: str, example: str = "0.25") -> None:
     """Raise unless `value` is a number from 0 to 1; `meaning` says what the fraction is of."""
     if _is_number(value) and 0 <= value <= 1:
         return
     percent = _is_number(value) and 1 < value <= 100
-    cure = f"For {value}% pass `{name}={value / 100:g}`." if percent else f"Pass a fraction, for example `{name}=0.25`."
-    raise wrong_value(where, f"{name}={value!r}", f"it is {meaning}, between 0 and 1", cure)
+    cure = (
+        f"For {value}% pass `{name}={value / 100:g}`."
+        if percent
+        else f"Pass a fraction, for example `{name}={example}`."
+    )
+    raise wrong_value(where, f"{name}={shown(value)}", f"it is {meaning}, between 0 and 1", cure)
 
 
 def check_positive(where: str, name: str, value: Any, meaning: str, example: str) -> None:
@@ -62,7 +127,10 @@ def check_positive(where: str, name: str, value: Any, meaning: str, example: str
     if _is_number(value) and 0 < value < math.inf:
         return
     raise wrong_value(
-        where, f"{name}={value!r}", f"it is {meaning}, a finite number above 0", f"Pass for example `{name}={example}`."
+        where,
+        f"{name}={shown(value)}",
+        f"it is {meaning}, a finite number above 0",
+        f"Pass for example `{name}={example}`.",
     )
 
 
@@ -72,21 +140,21 @@ def check_not_negative(where: str, name: str, value: Any, meaning: str, example:
         return
     raise wrong_value(
         where,
-        f"{name}={value!r}",
+        f"{name}={shown(value)}",
         f"it is {meaning}, a finite number of at least 0",
         f"Pass for example `{name}={example}`.",
     )
 
 
-def check_whole(where: str, name: str, value: Any, meaning: str, *, least: int = 1) -> int:
+def check_whole(where: str, name: str, value: Any, meaning: str, example: int = 10, *, least: int = 1) -> int:
     """Return `value` as an `int`; raise unless it is a whole number of at least `least`."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least:
         return int(value)
     raise wrong_value(
         where,
-        f"{name}={value!r}",
+        f"{name}={shown(value)}",
         f"it is {meaning}, a whole number of at least {least}",
-        f"Pass for example `{name}={max(least, 10)}`.",
+        f"Pass for example `{name}={example}`.",
     )
 
 
@@ -95,7 +163,7 @@ def check_choice(where: str, name: str, value: Any, choices: Collection[str]) ->
     if isinstance(value, str) and value in choices:
         return
     known = ", ".join(f"`{name}={choice!r}`" for choice in choices)
-    raise wrong_value(where, f"{name}={value!r}", "it is not one of the choices", f"Pass one of {known}.")
+    raise wrong_value(where, f"{name}={shown(value)}", "it is not one of the choices", f"Pass one of {known}.")
 
 
 @contextmanager

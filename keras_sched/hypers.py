@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_sched.errors import wrong_type, wrong_value
+from keras_sched.errors import check_no_named_tuple, did_you_mean, shown, wrong_type, wrong_value
 
 LearningRate = float | slice | Sequence[float]
 
@@ -96,8 +96,10 @@ def _unknown(name: Any, attribute: str | None, optimizer: keras.Optimizer, where
         )
     else:
         expected = f"{kind} has no such hyper-parameter"
-    names = ", ".join(["lr", "mom", "sqr_mom", "wd", "eps", *known_attributes(optimizer)])
-    return wrong_value(where, repr(name), expected, f"Pass one of the names it knows: {names}.")
+    names = ["lr", "mom", "sqr_mom", "wd", "eps", *known_attributes(optimizer)]
+    has = [each for each in names if _long_name(each, optimizer) is not None]
+    meant = did_you_mean(name, has, {"momentum": "mom", "beta_1": "mom", "beta_2": "sqr_mom", "rho": "sqr_mom"})
+    return wrong_value(where, repr(name), expected, f"{meant}Pass one of the names it knows: {', '.join(names)}.")
 
 
 def _check_effect(name: str, attribute: str, optimizer: keras.Optimizer, where: str) -> None:
@@ -116,7 +118,13 @@ def _check_effect(name: str, attribute: str, optimizer: keras.Optimizer, where: 
 
 
 def learning_rates(
-    value: Any, groups: int, *, where: str, argument: str = "lr_max", layer_decay: float | None = None
+    value: Any,
+    groups: int,
+    *,
+    where: str,
+    argument: str = "lr_max",
+    layer_decay: float | None = None,
+    example: str = "1e-3",
 ) -> float | tuple[float, ...]:
     """Spread one learning rate over `groups` parameter groups.
 
@@ -127,18 +135,24 @@ def learning_rates(
         where: who asks, for the message of an error.
         argument: the name of the argument, for the message of an error.
         layer_decay: group g of G gets its rate times `layer_decay ** (G - 1 - g)`, above 0 and at most 1.
+        example: a rate to name in the message of an error.
 
     Returns:
         A float where there is one group, else a tuple of `groups` floats.
 
     Raises:
         ValueError: when a rate is not a finite number above 0, or there are more or fewer rates than groups.
+        TypeError: when `value` is a named tuple, such as `lr_find` returns.
     """
+    check_no_named_tuple(where, argument, value)
     rates = _spread(value, groups, where, argument)
     for rate in rates:
         if not (_is_number(rate) and 0 < rate < math.inf):
             raise wrong_value(
-                where, f"{argument}={value!r}", "a learning rate is a finite number above 0", f"Pass `{argument}=1e-3`."
+                where,
+                f"{argument}={shown(value)}",
+                "a learning rate is a finite number above 0",
+                f"Pass `{argument}={example}`.",
             )
     if layer_decay is not None:
         _check_layer_decay(layer_decay, groups, where)
@@ -162,7 +176,7 @@ def _spread(value: Any, groups: int, where: str, argument: str) -> list[Any]:
     if len(rates) != groups:
         raise wrong_value(
             where,
-            f"{argument}={value!r}",
+            f"{argument}={shown(value)}",
             f"it has {len(rates)} rates where there are {groups} parameter groups",
             f"Pass {groups} of them, one number for all, or `slice(lo, hi)`; or `groups={len(rates)}`.",
         )
@@ -174,7 +188,7 @@ def _spread_slice(value: slice, groups: int, where: str, argument: str) -> list[
     if step is not None or not _is_number(high) or not (low is None or _is_number(low)) or high <= 0:
         raise wrong_value(
             where,
-            f"{argument}={value!r}",
+            f"{argument}={shown(value)}",
             "a slice of learning rates is `slice(hi)` or `slice(lo, hi)`, of numbers above 0",
             f"Pass for example `{argument}=slice(1e-5, 1e-3)`.",
         )
@@ -192,14 +206,14 @@ def _check_layer_decay(value: Any, groups: int, where: str) -> None:
     if not (_is_number(value) and 0 < value <= 1):
         raise wrong_value(
             where,
-            f"layer_decay={value!r}",
+            f"layer_decay={shown(value)}",
             "it is what a group's rate is multiplied by for each group that follows, above 0 and at most 1",
             "Pass for example `layer_decay=0.75`.",
         )
     if groups == 1:
         raise wrong_value(
             where,
-            f"layer_decay={value!r}",
+            f"layer_decay={shown(value)}",
             "there is one parameter group, so that nothing would decay",
             "Pass `groups=` too, for example `groups=4`.",
         )
@@ -209,7 +223,7 @@ def number_of(value: Any, where: str, argument: str) -> float:
     """`value` as a float; a `TypeError` in this library's words where it is no number."""
     if _is_number(value):
         return float(value)
-    raise wrong_type(where, f"{argument}={value!r}", "it is a number", f"Pass for example `{argument}=0.01`.")
+    raise wrong_type(where, f"{argument}={shown(value)}", "it is a number", f"Pass for example `{argument}=0.01`.")
 
 
 def _is_sequence(value: Any) -> bool:

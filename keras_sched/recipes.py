@@ -25,7 +25,7 @@ from keras_sched.annealers import (
     common_groups,
     simplest_fraction,
 )
-from keras_sched.errors import check_choice, check_fraction, check_positive, check_whole, wrong_type, wrong_value
+from keras_sched.errors import check_choice, check_fraction, check_positive, check_whole, shown, wrong_type, wrong_value
 
 Rates: TypeAlias = float | Sequence[float] | np.ndarray
 Recipe: TypeAlias = dict[str, Annealer]
@@ -110,7 +110,7 @@ def flat_cos(lr: Rates, *, div_final: float = 1e5, pct_start: float = 0.75) -> R
     """
     flat = _rates("flat_cos", "lr", lr)
     check_positive("flat_cos", "div_final", div_final, "what `lr` is divided by at the end", "1e5")
-    check_fraction("flat_cos", "pct_start", pct_start, "the fraction of training at the constant rate")
+    check_fraction("flat_cos", "pct_start", pct_start, "the fraction of training at the constant rate", "0.75")
     return {"lr": combine_scheds([pct_start, 1 - pct_start], [SchedNo(flat, flat), SchedCos(flat, flat / div_final)])}
 
 
@@ -139,7 +139,7 @@ def sgdr(
     top = _rates("sgdr", "lr_max", lr_max)
     lengths = _cycles("sgdr", n_cycles, cycle_mult)
     check_positive("sgdr", "cycle_decay", cycle_decay, "each cycle's peak against the one before", "0.5")
-    check_fraction("sgdr", "warmup", warmup, "the fraction of each cycle spent rising")
+    check_fraction("sgdr", "warmup", warmup, "the fraction of each cycle spent rising", "0.1")
     pcts = [float(length / sum(lengths)) for length in lengths]
     return {"lr": combine_scheds(pcts, [_cycle(top * cycle_decay**k, warmup) for k in range(len(pcts))])}
 
@@ -152,12 +152,12 @@ def _cycle(peak: np.ndarray, warmup: float) -> Annealer:
 
 def sgdr_epochs(where: str, n_cycles: int, cycle_len: int, cycle_mult: float) -> int:
     """The epochs that `n_cycles` take of which the first has `cycle_len`, rounded up to whole ones."""
-    check_whole(where, "cycle_len", cycle_len, "the epochs of the first cycle")
+    check_whole(where, "cycle_len", cycle_len, "the epochs of the first cycle", 1)
     return math.ceil(cycle_len * sum(_cycles(where, n_cycles, cycle_mult)))
 
 
 def _cycles(where: str, n_cycles: int, cycle_mult: float) -> list[Fraction]:
-    check_whole(where, "n_cycles", n_cycles, "how many cycles there are")
+    check_whole(where, "n_cycles", n_cycles, "how many cycles there are", 3)
     check_positive(where, "cycle_mult", cycle_mult, "each cycle's length against the one before", "2")
     factor = simplest_fraction(float(cycle_mult))
     return [factor**k for k in range(n_cycles)]
@@ -195,7 +195,7 @@ def warmup_stable_decay(
     where = "warmup_stable_decay"
     top = _warmup(where, lr_max, warmup)
     last = _final(where, lr_final, top)
-    check_fraction(where, "decay", decay, "the fraction of training spent decaying")
+    check_fraction(where, "decay", decay, "the fraction of training spent decaying", "0.2")
     if warmup + decay > 1 + 1e-9:
         received, expected = f"warmup={warmup!r}, decay={decay!r}", "together they are at most 1, all of training"
         raise wrong_value(where, received, expected, f"Pass for example `decay={1 - warmup:g}`.")
@@ -287,18 +287,18 @@ def triangular(lr_min: Rates, lr_max: Rates, *, n_cycles: int, mode: str = "tria
     """
     low, top = _rates("triangular", "lr_min", lr_min, zero=True), _rates("triangular", "lr_max", lr_max)
     _check_groups("triangular", lr_min=low, lr_max=top)
-    check_whole("triangular", "n_cycles", n_cycles, "how many cycles there are")
+    check_whole("triangular", "n_cycles", n_cycles, "how many cycles there are", 3)
     check_choice("triangular", "mode", mode, MODES)
-    check_fraction("triangular", "gamma", gamma, "what is left of the height at the end of training")
+    check_fraction("triangular", "gamma", gamma, "what is left of the height at the end of training", "0.1")
     check_positive("triangular", "gamma", gamma, "what is left of the height at the end of training", "0.1")
     if (low > top).any():
-        received = f"lr_min={lr_min!r}, lr_max={lr_max!r}"
+        received = f"lr_min={shown(lr_min)}, lr_max={shown(lr_max)}"
         raise wrong_value("triangular", received, "`lr_min` is at most `lr_max`", "Pass the lower rate first.")
     return {"lr": Triangles(low, top, n_cycles, mode, gamma)}
 
 
 def _warmup(where: str, lr_max: Any, warmup: Any) -> np.ndarray:
-    check_fraction(where, "warmup", warmup, _RISE)
+    check_fraction(where, "warmup", warmup, _RISE, "0.05")
     return _rates(where, "lr_max", lr_max)
 
 
@@ -313,12 +313,12 @@ def _rates(where: str, name: str, rates: Any, *, zero: bool = False) -> np.ndarr
     if isinstance(rates, slice):
         expected = "a recipe does not know how many parameter groups there are"
         cure = f"Pass one number a group, for example `{name}=[1e-4, 1e-3]`, or the slice to a callback or fit helper."
-        raise wrong_type(where, f"{name}={rates!r}", expected, cure)
+        raise wrong_type(where, f"{name}={shown(rates)}", expected, cure)
     checked = np.asarray(checked_ends(where, name, rates))
     if (checked < 0).any() or (not zero and (checked == 0).any()):
         least = "at least 0" if zero else "above 0"
         expected = f"it is a learning rate, a number {least}, or one a parameter group"
-        raise wrong_value(where, f"{name}={rates!r}", expected, f"Pass for example `{name}=1e-3`.")
+        raise wrong_value(where, f"{name}={shown(rates)}", expected, f"Pass for example `{name}=1e-3`.")
     return checked
 
 
@@ -331,7 +331,7 @@ def _moms(where: str, moms: Any) -> list[float]:
         return [float(each) for each in moms]
     expected = "they are the momentum at the start, at the highest rate and at the end, each at least 0 and below 1"
     cure = "Pass for example `moms=(0.95, 0.85, 0.95)`, or `moms=None` to leave momentum alone."
-    raise wrong_value(where, f"moms={moms!r}", expected, cure)
+    raise wrong_value(where, f"moms={shown(moms)}", expected, cure)
 
 
 def _is_momentum(value: Any) -> bool:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from keras_sched.annealers.base import Annealer, Ends, checked_ends, common_groups, computing_dtype
-from keras_sched.errors import wrong_type, wrong_value
+from keras_sched.errors import shown, wrong_type, wrong_value
 
 
 def annealer(function: Callable[..., Any]) -> type[Handmade]:
@@ -179,16 +179,26 @@ class PlainFunction(Annealer):
         return getattr(self.function, "__name__", None) or repr(self.function)
 
 
-def as_annealer(where: str, name: str, sched: Any) -> Annealer:
-    """`sched` if it is an annealer, a function of the position as one; raise for anything else."""
+def as_annealer(where: str, name: str, sched: Any, typed: Any = None) -> Annealer:
+    """`sched` if it is an annealer, a function of the position as one; raise for anything else.
+
+    `typed` is what the user gave, where `sched` is one of a list.
+    """
     if isinstance(sched, Annealer):
         return sched
     counts_steps = isinstance(sched, keras.optimizers.schedules.LearningRateSchedule)
     if callable(sched) and not isinstance(sched, type) and not counts_steps:
         return PlainFunction(sched)
-    shown = sched.__name__ if isinstance(sched, type) else repr(sched)
-    expected = "it is an annealer, or a function of the position"
-    raise wrong_type(where, f"{name}={shown}", expected, f"Pass for example `{name}=SchedCos(0.1, 0)`.")
+    received = sched.__name__ if isinstance(sched, type) else shown(sched if typed is None else typed)
+    expected, cure = "it is an annealer, or a function of the position", f"Pass for example `{name}=SchedCos(0.1, 0)`."
+    if counts_steps:
+        received = f"{type(sched).__name__}(...)"
+        expected = f"{expected} from 0 to 1, and this is a function of the step"
+        cure = "Pass `lambda pos: float(schedule(pos * n))`, with n batches in the whole fit."
+    elif typed is not None:
+        expected = f"each of them is an annealer, or a function of the position, which {shown(sched)} is not"
+        cure = f"Pass for example `{name}=[SchedCos(0.01, 0), SchedCos(0.1, 0)]`."
+    raise wrong_type(where, f"{name}={received}", expected, cure)
 
 
 def _each(function: Callable[[Any], Any], name: str, pos: np.ndarray) -> np.ndarray:
