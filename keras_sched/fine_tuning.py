@@ -8,13 +8,14 @@ import keras
 import numpy as np
 
 from keras_sched.callbacks import DEFAULT_MOMS, OneCycle
-from keras_sched.errors import check_positive, check_whole
-from keras_sched.fit import History, as_list, check_compiled, fit_with
+from keras_sched.errors import check_no_named_tuple, check_positive, check_whole, speaking_as
+from keras_sched.fit import History, as_list, check_compiled, check_fit_arguments, fit_with
 from keras_sched.freezing import freeze, reset_optimizer, unfreeze
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 
 
+@speaking_as("fine_tune", "OneCycle", "freeze", "unfreeze", "reset_optimizer")
 def fine_tune(
     model: keras.Model,
     x: Any,
@@ -81,9 +82,11 @@ def fine_tune(
     Source: fastai's `fine_tune`.
     """
     where = "fine_tune"
+    check_fit_arguments(fine_tune, model, fit_arguments)
     check_whole(where, "epochs", epochs, "the epochs of the unfrozen phase")
-    check_whole(where, "freeze_epochs", freeze_epochs, "the epochs of the frozen phase", least=0)
-    check_whole(where, "initial_epoch", initial_epoch, "the epoch to begin at", least=0)
+    check_whole(where, "freeze_epochs", freeze_epochs, "the epochs of the frozen phase", 1, least=0)
+    check_whole(where, "initial_epoch", initial_epoch, "the epoch to begin at", 0, least=0)
+    check_no_named_tuple(where, "base_lr", base_lr)
     check_positive(where, "base_lr", base_lr, "the learning rate of the head", "2e-3")
     check_positive(where, "lr_mult", lr_mult, "the ratio of the last group's rate to the first one's", "100")
     check_compiled(where, model)

@@ -1,6 +1,7 @@
 """`model.fit` under a recipe, in one call, as fastai's learners have it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, cast
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.callbacks import DEFAULT_MOMS, SGDR, FlatCos, OneCycle, Scheduler
-from keras_sched.errors import check_whole, wrong_state, wrong_value
+from keras_sched.errors import check_whole, did_you_mean, shown, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.freezing import reset_optimizer
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
@@ -29,6 +30,30 @@ else:
     History = keras.callbacks.History
 
 
+# What PyTorch, fastai and others call it -> what it may be called here; the first that a helper has.
+_OTHERS = {
+    "lr": ("base_lr", "lr_max"),
+    "lr_max": ("lr",),
+    "max_lr": ("lr_max", "lr"),
+    "learning_rate": ("base_lr", "lr_max", "lr"),
+    "div_factor": ("div",),
+    "final_div_factor": ("div_final",),
+    "base_momentum": ("moms",),
+    "max_momentum": ("moms",),
+    "momentum": ("moms",),
+    "weight_decay": ("wd",),
+    "n_epoch": ("epochs", "cycle_len"),
+    "n_epochs": ("epochs", "cycle_len"),
+    "num_epochs": ("epochs", "cycle_len"),
+    "start_epoch": ("initial_epoch",),
+    "t_0": ("cycle_len",),
+    "t_mult": ("cycle_mult",),
+    "cbs": ("callbacks",),
+    "bs": ("batch_size",),
+}
+
+
+@speaking_as("fit_one_cycle", "OneCycle", "reset_optimizer")
 def fit_one_cycle(
     model: keras.Model,
     x: Any,
@@ -80,6 +105,7 @@ def fit_one_cycle(
 
     Source: fastai's `fit_one_cycle`.
     """
+    check_fit_arguments(fit_one_cycle, model, fit_arguments)
     schedule = OneCycle(
         lr_max,
         div=div,
@@ -95,6 +121,7 @@ def fit_one_cycle(
     return fit_with("fit_one_cycle", schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
 
 
+@speaking_as("fit_flat_cos", "FlatCos", "reset_optimizer")
 def fit_flat_cos(
     model: keras.Model,
     x: Any,
@@ -136,6 +163,7 @@ def fit_flat_cos(
 
     Source: fastai's `fit_flat_cos`.
     """
+    check_fit_arguments(fit_flat_cos, model, fit_arguments)
     schedule = FlatCos(
         lr,
         div_final=div_final,
@@ -148,6 +176,7 @@ def fit_flat_cos(
     return fit_with("fit_flat_cos", schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
 
 
+@speaking_as("fit_sgdr", "SGDR", "reset_optimizer")
 def fit_sgdr(
     model: keras.Model,
     x: Any,
@@ -195,6 +224,7 @@ def fit_sgdr(
 
     Source: fastai's `fit_sgdr`.
     """
+    check_fit_arguments(fit_sgdr, model, fit_arguments)
     schedule = SGDR(
         n_cycles,
         cycle_len,
@@ -233,7 +263,7 @@ def fit_with(
 ) -> History:
     """`model.fit` with one more callback, whose values the History then has."""
     check_whole(where, "epochs", epochs, "the epoch to train to")
-    check_whole(where, "initial_epoch", initial_epoch, "the epoch to begin at", least=0)
+    check_whole(where, "initial_epoch", initial_epoch, "the epoch to begin at", 0, least=0)
     check_compiled(where, model)
     if reset_opt:
         reset_optimizer(model)
@@ -248,6 +278,26 @@ def fit_with(
     history.hps = schedule.hps
     history.plot_sched = schedule.plot_sched
     return cast(History, history)
+
+
+def check_fit_arguments(helper: Callable[..., Any], model: Any, fit_arguments: dict[str, Any]) -> None:
+    """Raise unless the `fit` of `model` takes what `helper`, which has named them all else, is to hand it."""
+    of_fit = signature(model.fit).parameters if hasattr(model, "fit") else {}
+    if not of_fit or any(each.kind is Parameter.VAR_KEYWORD for each in of_fit.values()):
+        return
+    unknown = {name: value for name, value in fit_arguments.items() if name not in of_fit}
+    if not unknown:
+        return
+    own = [name for name, each in signature(helper).parameters.items() if each.kind is Parameter.KEYWORD_ONLY]
+    known = [*own, *of_fit]
+    ours = {theirs: next((each for each in names if each in known), "") for theirs, names in _OTHERS.items()}
+    raise wrong_type(
+        getattr(helper, "__name__", "fit"),
+        ", ".join(f"{name}={shown(value)}" for name, value in unknown.items()),
+        "neither it nor `model.fit` has an argument of that name",
+        "".join(did_you_mean(name, known, ours) for name in unknown)
+        + f"Its own are {', '.join(f'`{name}`' for name in own)}; it hands the others to `model.fit`.",
+    )
 
 
 def check_compiled(where: str, model: Any) -> None:

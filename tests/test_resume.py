@@ -228,7 +228,9 @@ def test_another_batch_size_is_said(bench):
     x, y = _data()
     stop = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=100.0)
     fit(bench.again(), [cycle(), stop], EPOCHS)
-    with pytest.warns(UserWarning, match=r"2 batches an epoch.*these are 4 batches.*the optimizer has counted 8"):
+    with pytest.warns(
+        UserWarning, match=r"2 batches an epoch.*starts at batch 4 of 8, and the optimizer has made 8 steps"
+    ):
         bench.model.fit(
             x, y, batch_size=16, epochs=EPOCHS, initial_epoch=2, shuffle=False, verbose=0, callbacks=[cycle()]
         )
@@ -244,7 +246,9 @@ def test_a_backup_that_was_killed_between_its_two_files_is_said(bench, other, tm
     with pytest.raises(KeyboardInterrupt):
         fit(bench.again(), [backup(), cycle(), Dies("on_epoch_begin", KeyboardInterrupt(), at=2)], EPOCHS)
     (tmp_path / "backup" / "training_metadata.json").write_text('{"epoch": 1, "batch": 0}')
-    with pytest.warns(UserWarning, match="begins at epoch 1.*these are 4 batches, and the optimizer has counted 8"):
+    with pytest.warns(
+        UserWarning, match="begins at epoch 1.*starts at batch 4 of .*, and the optimizer has made 8 steps"
+    ):
         fit(other.again(), [backup(), cycle()], EPOCHS)
 
 

@@ -1,6 +1,7 @@
 """Wrong uses, each with the sentence that meets it: what came, what was expected, what to type."""
 
 import re
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -31,6 +32,14 @@ X = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
 
 
+class Found(NamedTuple):
+    valley: float
+    slide: float
+
+
+FOUND = Found(0.01, 0.02)
+
+
 def model_with(optimizer="adam", **compiled):
     model = keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(2, name="body"), keras.layers.Dense(1, name="head")]
@@ -45,6 +54,26 @@ def fit(*callbacks, optimizer="adam", epochs=2, **arguments):
 
 def sgd(**arguments):
     return keras.optimizers.SGD(0.1, **arguments)
+
+
+def step_schedule():
+    return keras.optimizers.schedules.CosineDecay(0.1, 9)
+
+
+def helped(helper, **arguments):
+    return helper(model_with(), X, Y, epochs=1, verbose=0, **arguments)
+
+
+def looped(scheds):
+    weight, optimizer = keras.Variable([1.0]), sgd()
+    with ks.scheduled(optimizer, scheds, steps=3):
+        optimizer.apply([keras.ops.ones(1)], [weight])
+
+
+def without_weights():
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", loss="mse")
+    return model
 
 
 def generator():
@@ -119,6 +148,35 @@ AT_THE_DOOR = {
     "a loop with groups of nobody": (lambda: ks.scheduled(sgd(), {"lr": [LIN, LIN]}, steps=3), "groups"),
     "fit_sgdr with epochs": (lambda: ks.fit_sgdr(model_with(), X, Y, n_cycles=2, cycle_len=1, epochs=5), "epochs=5"),
     "fit_one_cycle of no epoch": (lambda: ks.fit_one_cycle(model_with(), X, Y, epochs=0), "epochs=0"),
+    "what lr_find returned": (lambda: OneCycle(FOUND), "lr_max=found.valley"),
+    "what lr_find returned, in a recipe": (lambda: ks.one_cycle(FOUND), "lr_max=found.valley"),
+    "what lr_find returned, in an annealer": (lambda: SchedCos(FOUND, 0), "start=found.valley"),
+    "what lr_find returned, at the valleys": (lambda: Triangular(FOUND, 0.1, n_cycles=1), "lr_min=found.valley"),
+    "what lr_find returned, in fit_flat_cos": (lambda: helped(ks.fit_flat_cos, lr=FOUND), "lr=found.valley"),
+    "what lr_find returned, for a head": (lambda: helped(ks.fine_tune, base_lr=FOUND), "base_lr=found.valley"),
+    "a search from what it returned": (lambda: LRFinder(FOUND), "start_lr=found.valley"),
+    "PyTorch's name for the rate": (lambda: helped(ks.fit_one_cycle, max_lr=0.1), "Did you mean `lr_max`?"),
+    "OneCycle's name for the rate": (lambda: helped(ks.fit_flat_cos, lr_max=0.1), "Did you mean `lr`?"),
+    "Keras' name for the rate": (lambda: helped(ks.fine_tune, learning_rate=0.1), "Did you mean `base_lr`?"),
+    "fastai's callbacks": (lambda: helped(ks.fit_one_cycle, cbs=[]), "Did you mean `callbacks`?"),
+    "a slip in an own name": (lambda: helped(ks.fit_one_cycle, mom=None), "Did you mean `moms`?"),
+    "a slip in a name of fit": (lambda: helped(ks.fit_one_cycle, batchsize=8), "Did you mean `batch_size`?"),
+    "a name that is like no other": (lambda: helped(ks.fit_one_cycle, zzz=8), "zzz=8"),
+    "half a thousandth of cycles": (lambda: ks.sgdr(0.1, n_cycles=0.01), "`n_cycles=3`"),
+    "no groups at all": (lambda: fit(OneCycle(0.1, groups=0)), "`groups=2`"),
+    "less than no frozen epoch": (lambda: helped(ks.fine_tune, freeze_epochs=-1), "`freeze_epochs=1`"),
+    "a search of no batches": (lambda: LRFinder(num_it=0), "`num_it=100`"),
+    "a search from nothing": (lambda: LRFinder(start_lr=0), "`start_lr=1e-7`"),
+    "no noise": (lambda: ks.inflection([0.1], [1.0], 1, noise=0), "`noise=3`"),
+    "less than nothing pale": (lambda: ks.plot_lr_find([0.1], [1.0], skip_end=-1), "`skip_end=5`"),
+    "a warm-up below zero": (lambda: WarmupCosine(0.1, warmup=-1), "`warmup=0.05`"),
+    "rates in a list for an annealer": (lambda: ParamScheduler({"lr": [0.1, 0.2]}), "lr=[0.1, 0.2]"),
+    "an array that fills a page": (lambda: OneCycle(np.zeros(2000)), "lr_max=array([0., 0."),
+    "a schedule of Keras'": (
+        lambda: ParamScheduler({"lr": step_schedule()}),
+        "`lambda pos: float(schedule(pos * n))`",
+    ),
+    "an annealer without a position": (lambda: LIN(), "AnnealedSchedule(SchedLin(...), steps=...)"),  # noqa: PLW0108 - the call is the thing
     "fit_flat_cos without compile": (lambda: ks.fit_flat_cos(keras.Sequential(), X, Y, epochs=1), "compile"),
 }
 IN_FIT = {
@@ -127,6 +185,27 @@ IN_FIT = {
     "one thing by two callbacks": (lambda: fit(OneCycle(0.1), FlatCos(0.1)), "another callback"),
     "momentum where there is none": (lambda: fit(ParamScheduler({"mom": LIN}), optimizer=sgd()), "momentum=0.9"),
     "moms where there is none": (lambda: fit(OneCycle(0.1, moms=(0.9, 0.8, 0.9)), optimizer=sgd()), "momentum"),
+    "a rate that falls below zero": (
+        lambda: fit(ParamScheduler({"lr": SchedLin(0.1, -0.3)})),
+        "`lr=-0.05`; a learning rate is at least 0, and its schedule is below at batch 3",
+    ),
+    "a momentum above one": (
+        lambda: fit(ParamScheduler({"mom": ks.SchedNo(1.5, 0)})),
+        "`mom=1.5`; `beta_1` is at least 0 and below 1, and its schedule is not at batch 0",
+    ),
+    "a second moment of one": (lambda: fit(ParamScheduler({"beta_2": ks.SchedNo(1.0, 0)})), "beta_2=1"),
+    "rates below zero in a loop": (lambda: looped({"lr": SchedLin(-0.1, 0.1)}), "lr=-0.1"),
+    "momentum of Adam": (lambda: fit(ParamScheduler({"momentum": LIN})), "Did you mean `mom`?"),
+    "beta1": (lambda: fit(ParamScheduler({"beta1": LIN})), "Did you mean `beta_1`?"),
+    "LR": (lambda: fit(ParamScheduler({"LR": LIN})), "Did you mean `lr`?"),
+    "a slip in a long name": (lambda: fit(ParamScheduler({"learnig_rate": LIN})), "Did you mean `learning_rate`?"),
+    "an annealer for Keras' schedule": (
+        lambda: fit(optimizer=keras.optimizers.SGD(LIN)),
+        "AnnealedSchedule(SchedLin(...), steps=...)",
+    ),
+    "more rates than layers": (lambda: fit(OneCycle([0.1, 0.2, 0.3])), "lr_max=[0.1, 0.2, 0.3]"),
+    "more valleys than layers": (lambda: fit(Triangular([0.1, 0.2, 0.3], n_cycles=1)), "lr_min=[0.1, 0.2, 0.3]"),
+    "more annealers than layers": (lambda: fit(ParamScheduler({"lr": [LIN] * 3})), "lr with several values"),
     "a second way of clipping": (
         lambda: fit(ParamScheduler({"clipvalue": LIN}), optimizer=sgd(clipnorm=1.0)),
         "clipnorm",
@@ -148,6 +227,21 @@ IN_FIT = {
         "steps_per_epoch",
     ),
 }
+# Who tells it: what the user called, and not what that calls in turn.
+TOLD_BY = {
+    "fine_tune": lambda: helped(ks.fine_tune, groups=9),
+    "fine_tune, of its cycle": lambda: helped(ks.fine_tune, pct_start=30),
+    "fine_tune, of a model without weights": lambda: ks.fine_tune(without_weights(), X, Y, epochs=1),
+    "fine_tune, of an unknown name": lambda: helped(ks.fine_tune, zzz=1),
+    "fit_one_cycle": lambda: helped(ks.fit_one_cycle, lr_max=-1),
+    "fit_one_cycle, in the fit": lambda: helped(ks.fit_one_cycle, momentum_correction=True),
+    "fit_flat_cos": lambda: helped(ks.fit_flat_cos, pct_start=75),
+    "fit_sgdr": lambda: ks.fit_sgdr(model_with(), X, Y, n_cycles=0, cycle_len=1),
+    "OneCycle": lambda: OneCycle(pct_start=30),
+    "Triangular": lambda: Triangular(0.1, 0.01, n_cycles=1),
+    "one_cycle": lambda: ks.one_cycle(0.1, pct_start=30),
+    "SchedPoly": lambda: SchedPoly(0.0, 1.0, 0),
+}
 SENTENCE = re.compile(r"^`[^`]+` (received|found|suggests nothing)\b.*[;:] .*\. ?\S.*[.`\)]$", re.DOTALL)
 
 
@@ -163,6 +257,58 @@ def test_a_wrong_schedule_is_met_with_a_sentence_before_the_first_batch(use):
 
 def test_there_are_sixty_wrong_uses_and_more():
     assert len(AT_THE_DOOR) + len(IN_FIT) >= 60
+
+
+@pytest.mark.parametrize("called", TOLD_BY)
+def test_an_error_is_told_by_what_was_called(called):
+    with pytest.raises((ValueError, TypeError, RuntimeError)) as raised:
+        TOLD_BY[called]()
+    assert str(raised.value).startswith(f"`{called.partition(',')[0]}` ")
+
+
+def test_a_helper_that_failed_leaves_the_names_as_they_are():
+    with pytest.raises(ValueError, match=r"^`fit_one_cycle`"):
+        helped(ks.fit_one_cycle, lr_max=-1)
+    with pytest.raises(ValueError, match=r"^`OneCycle`"):
+        OneCycle(-1)
+
+
+def test_an_unknown_argument_of_a_helper_is_met_before_anything_changes():
+    model = model_with()
+    model.fit(X, Y, verbose=0)
+    before = numbers_of(model)
+    with pytest.raises(TypeError, match="zzz=1"):
+        ks.fine_tune(model, X, Y, epochs=1, reset_opt=True, verbose=0, zzz=1)
+    assert all(np.array_equal(*pair) for pair in zip(before, numbers_of(model), strict=True))
+    assert not ks.is_frozen(model)
+
+
+def test_a_fit_that_takes_anything_is_handed_anything():
+    class Takes(keras.Sequential):
+        def fit(self, *arguments, extra=None, **keywords):
+            self.extra = extra
+            return super().fit(*arguments, **keywords)
+
+    model = Takes([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", loss="mse")
+    ks.fit_one_cycle(model, X, Y, epochs=1, lr_max=0.1, extra=3, verbose=0)
+    assert model.extra == 3
+
+
+@pytest.mark.parametrize("sched", [LIN, ks.SchedNo(0.0, 0.0), lambda pos: 0.1 - 0.1 * 3 * min(pos, 1 / 3)])
+def test_a_rate_of_zero_and_one_that_rounding_takes_below_it_train(sched):
+    fit(ParamScheduler({"lr": sched}, total_steps=4))
+
+
+def test_what_was_typed_is_shown_on_one_short_line():
+    with pytest.raises(ValueError, match="lr_max") as raised:
+        OneCycle([0.0] * 2000)
+    assert len(str(raised.value)) < 250
+    assert "\n" not in str(raised.value)
+
+
+def numbers_of(model):
+    return [np.array(keras.ops.convert_to_numpy(each)) for each in [*model.variables, *model.optimizer.variables]]
 
 
 def check(wrong, said):

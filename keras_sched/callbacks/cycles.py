@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_sched.callbacks.recipe import RecipeScheduler
-from keras_sched.errors import wrong_value
+from keras_sched.errors import shown, wrong_value
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
 from keras_sched.recipes import sgdr, sgdr_epochs, triangular
@@ -128,11 +128,14 @@ class Triangular(RecipeScheduler):
         low = learning_rates(self.lr_min, groups, where=self._where, argument="lr_min", layer_decay=self._decay(groups))
         if optimizer is None and self.lr is None:
             rate = low  # the peak is the compiled rate, which is not known yet
-        return triangular(low, rate, **self.arguments)
+        return self._built(low, rate)
 
     def groups_asked(self) -> int | None:
         """What the shape of either rate asks for."""
         return super().groups_asked() or groups_wanted(self.lr_min)
+
+    def _asking(self) -> str | None:
+        return super()._asking() or (f"lr_min={shown(self.lr_min)}" if groups_wanted(self.lr_min) else None)
 
     def _decay(self, groups: int) -> float | None:
         return self.layer_decay if groups > 1 else None

@@ -7,7 +7,7 @@ import keras
 
 from keras_sched.annealers import Annealer, SchedNo
 from keras_sched.callbacks.scheduler import Scheduler
-from keras_sched.errors import wrong_value
+from keras_sched.errors import shown, speaking_as, wrong_value
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates, number_of
 from keras_sched.inject import compiled_rate
@@ -40,7 +40,11 @@ class RecipeScheduler(Scheduler):
 
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """The recipe at one rate, or one a parameter group; `optimizer` is `None` while arguments are checked."""
-        return dict(self.build(rate, **self.arguments))
+        return self._built(rate)
+
+    def _built(self, *rates: Any) -> dict[str, Any]:
+        with speaking_as(self._where, getattr(self.build, "__name__", "")):
+            return dict(self.build(*rates, **self.arguments))
 
     def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
         """The recipe at the rates asked for, with the weight decay where one was given."""
@@ -54,6 +58,11 @@ class RecipeScheduler(Scheduler):
         if isinstance(self.wd, Annealer):
             return groups_wanted(self.lr) or self.wd.groups
         return groups_wanted(self.lr) or groups_wanted(self.wd)
+
+    def _asking(self) -> str | None:
+        if groups_wanted(self.lr) is not None:
+            return f"{self.rate_argument}={shown(self.lr)}"
+        return f"wd={shown(self.wd)}" if groups_wanted(self.wd) is not None else None
 
     def _rates(self, optimizer: keras.Optimizer, groups: int) -> Any:
         rate = self.lr if self.lr is not None else compiled_rate(optimizer)
@@ -88,5 +97,5 @@ def _weight_decay(value: Any, where: str) -> Any:
         return tuple(ends)
     decay = number_of(value, where, "wd")
     if decay < 0:
-        raise wrong_value(where, f"wd={value!r}", "a weight decay is at least 0", "Pass for example `wd=0.01`.")
+        raise wrong_value(where, f"wd={shown(value)}", "a weight decay is at least 0", "Pass for example `wd=0.01`.")
     return SchedNo(decay, decay)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.curves import check_scheds, curves_of, differs_by_group, groups_of
-from keras_sched.errors import advise, check_whole, wrong_state, wrong_value
+from keras_sched.errors import advise, check_whole, speaker, wrong_state, wrong_value
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost
 from keras_sched.inject import Leaf, Plan, ScheduledFit
@@ -31,10 +31,10 @@ class Scheduler(keras.callbacks.Callback):
         super().__init__()
         self._where = type(self).__name__
         self.total_steps = _optional_whole(
-            self._where, "total_steps", total_steps, "the length of the schedule in batches"
+            self._where, "total_steps", total_steps, "the length of the schedule in batches", 1000
         )
         self.steps_per_epoch = _optional_whole(
-            self._where, "steps_per_epoch", steps_per_epoch, "the batches in an epoch"
+            self._where, "steps_per_epoch", steps_per_epoch, "the batches in an epoch", 100
         )
         self.groups = groups
         self.momentum_correction = bool(momentum_correction)
@@ -153,10 +153,11 @@ class Scheduler(keras.callbacks.Callback):
         if counted is not None and not self.first_epoch:
             advise(
                 self._where,
-                f"a fit that begins at epoch {epoch}, with {self._steps} batches an epoch",
-                f"these are {epoch * self._steps} batches, and the optimizer has counted {counted}: it goes on at "
-                f"batch {epoch * self._steps} of {self._total}",
-                "Where the length of an epoch has changed, pass `initial_epoch=` and `total_steps=` to match.",
+                f"a fit that begins at epoch {epoch}",
+                f"at {self._steps} batches an epoch its schedule starts at batch {epoch * self._steps} of "
+                f"{self._total}, and the optimizer has made {counted} steps already",
+                "Where the model was trained before this run, that is as it should be. Where an interrupted run goes "
+                "on and an epoch has other batches now, pass `initial_epoch=` and `total_steps=` to match.",
             )
 
     def _plan(self, optimizer: keras.Optimizer, total: int, groups: int, group_of: Mapping[int, int]) -> Plan:
@@ -184,8 +185,13 @@ class Scheduler(keras.callbacks.Callback):
         groups = self.groups if self.groups is not None else self.groups_asked()
         if groups is None:
             return 1, {}
-        divided = resolve_groups(model, groups, where=self._where)
+        divided = resolve_groups(
+            model, groups, where=self._where, asking=self._asking() if self.groups is None else None
+        )
         return len(divided), {id(variable): number for number, group in enumerate(divided) for variable in group}
+
+    def _asking(self) -> str | None:
+        """The argument whose shape asks for groups, as it was typed."""
 
     def _steps_an_epoch(self) -> int | None:
         known = self._parameters().get("steps")
@@ -218,7 +224,7 @@ class Scheduler(keras.callbacks.Callback):
             self._where,
             found,
             "it has to know how many batches an epoch has",
-            f"Pass `{self._where}(..., steps_per_epoch=...)`, or `steps_per_epoch=` to `fit`.",
+            f"Pass `{speaker(self._where)}(..., steps_per_epoch=...)`, or `steps_per_epoch=` to `fit`.",
         )
 
     def _check_compiled(self, model: keras.Model) -> None:
@@ -317,9 +323,12 @@ class ParamScheduler(Scheduler):
         """As many as there are values."""
         return groups_of(self.scheds, self._where)
 
+    def _asking(self) -> str | None:
+        return next((f"{name} with several values" for name, one in self.scheds.items() if differs_by_group(one)), None)
 
-def _optional_whole(where: str, name: str, value: Any, meaning: str) -> int | None:
-    return None if value is None else check_whole(where, name, value, meaning)
+
+def _optional_whole(where: str, name: str, value: Any, meaning: str, example: int) -> int | None:
+    return None if value is None else check_whole(where, name, value, meaning, example)
 
 
 def _told_apart(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -55,7 +55,7 @@ def layer_groups(model: keras.Model, n: int = 2) -> list[list[keras.Layer]]:
 
     The cut between body and head is fastai's, whose learners fine-tune in the same groups.
     """
-    return split_layers(model, check_whole("layer_groups", "n", n, "the number of groups"), "layer_groups", "n")
+    return split_layers(model, check_whole("layer_groups", "n", n, "the number of groups", 2), "layer_groups", "n")
 
 
 def check_built(model: Any, where: str) -> None:
@@ -81,19 +81,20 @@ def unique(things: Iterable[Any]) -> list[Any]:
     return list({id(thing): thing for thing in things}.values())
 
 
-def split_layers(model: keras.Model, n: int, where: str, name: str) -> list[list[keras.Layer]]:
-    """`layer_groups` on behalf of `where`, whose argument `name` is the number of groups."""
+def split_layers(
+    model: keras.Model, n: int, where: str, name: str, asking: str | None = None
+) -> list[list[keras.Layer]]:
+    """`layer_groups` on behalf of `where`, whose argument `name` is the number of groups, or implies it (`asking`)."""
     check_built(model, where)
     leaves = _leaves(model)
     largest = most_groups(model)
     if n > largest:
         own = "; it has weights of its own, outside its layers" if leaves == [model] else ""
-        raise wrong_value(
-            where,
-            f"{name}={n}",
-            f"`{model.name}` has {largest} {'layer' if largest == 1 else 'layers'} with weights to divide{own}",
-            f"Pass at most `{name}={largest}`, or `groups=` as lists of name patterns.",
-        )
+        has = f"`{model.name}` has {largest} {'layer' if largest == 1 else 'layers'} with weights to divide{own}"
+        most = f"at most `{name}={largest}`"
+        if asking is not None:
+            has, most = f"that is {n} parameter groups, and {has}", "one value" if largest == 1 else f"{largest} values"
+        raise wrong_value(where, asking or f"{name}={n}", has, f"Pass {most}, or `groups=` as lists of name patterns.")
     start = _head_start(model, leaves)
     body, head = leaves[:start], leaves[start:]
     in_head = max(1, n - sum(_anchors(body))) if body else n

@@ -18,7 +18,12 @@ _SHOWN = 5
 
 
 def resolve_groups(
-    model: keras.Model, groups: Groups, *, where: str = "groups", variables: Sequence[keras.Variable] | None = None
+    model: keras.Model,
+    groups: Groups,
+    *,
+    where: str = "groups",
+    variables: Sequence[keras.Variable] | None = None,
+    asking: str | None = None,
 ) -> list[list[keras.Variable]]:
     """The variables of each group, those that train and those that are frozen, in the order of the model.
 
@@ -31,6 +36,7 @@ def resolve_groups(
             which is asked about `variables` alone.
         where: who asks, for the message of an error.
         variables: what there is to divide: all the model's weights (for a function those that train) by default.
+        asking: the argument that asks for so many groups, as it was typed, where it is not `groups` itself.
 
     Raises:
         ValueError: when a variable is in no group or in two, or a layer or pattern is not the model's.
@@ -40,8 +46,8 @@ def resolve_groups(
     check_built(model, where)
     trained = model.trainable_variables
     if isinstance(groups, numbers.Integral):
-        count = check_whole(where, "groups", groups, "the number of parameter groups")
-        return _of_layers(split_layers(model, count, where, "groups"), model.weights)
+        count = check_whole(where, "groups", groups, "the number of parameter groups", 2)
+        return _of_layers(split_layers(model, count, where, "groups", asking), model.weights)
     if callable(groups) and not isinstance(groups, keras.Layer):
         return _by_function(groups, variables or trained, where)
     universe = unique([*(variables or []), *model.weights])
@@ -70,7 +76,7 @@ def divide_variables(
         ValueError: as `resolve_groups`, and when `groups` is a whole number above 1, since layers have no order here.
     """
     if isinstance(groups, numbers.Integral):
-        if check_whole(where, "groups", groups, "the number of parameter groups") == 1:
+        if check_whole(where, "groups", groups, "the number of parameter groups", 2) == 1:
             return [list(variables)]
         raise wrong_value(
             where,
