@@ -61,7 +61,7 @@ def find_optimal_lr(
 
     After J. Adolfo Villalobos' function of the same name for fastai (2019).
     """
-    check_whole(WHERE, "noise", noise, "how many points on either side a minimum must not exceed")
+    check_whole(WHERE, "noise", noise, "how many points on either side a minimum must not exceed", 3)
     if show_df is not None:
         check_choice(WHERE, "show_df", show_df, ("head", "tail"))
     curve = _curve_of(result)

@@ -46,7 +46,7 @@ class AnnealedSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __post_init__(self) -> None:
         _check_annealer(self.annealer)
-        steps = check_whole("AnnealedSchedule", "steps", self.steps, "how many steps training takes")
+        steps = check_whole("AnnealedSchedule", "steps", self.steps, "how many steps training takes", 1000)
         object.__setattr__(self, "steps", steps)
         object.__setattr__(self, "on_step", self.annealer.in_steps(steps))
 

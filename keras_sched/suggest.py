@@ -134,7 +134,7 @@ def slide(
 
 
 def _check_slide(lr_diff: int, thresh: float, adjust_value: float) -> None:
-    check_whole("slide", "lr_diff", lr_diff, "the length of the interval in points")
+    check_whole("slide", "lr_diff", lr_diff, "the length of the interval in points", 15)
     check_positive("slide", "adjust_value", adjust_value, "what the rate is multiplied by", "0.5")
     check_not_negative("slide", "thresh", thresh, "how far apart two slopes that count as alike may be", "0.005")
 
@@ -251,7 +251,7 @@ def inflection(lrs: Any, losses: Any, num_it: int, noise: int = 3) -> Suggestion
 
     After J. Adolfo Villalobos' `find_optimal_lr` for fastai (2019).
     """
-    check_whole("inflection", "noise", noise, "how many points on either side a minimum must not exceed")
+    check_whole("inflection", "noise", noise, "how many points on either side a minimum must not exceed", 3)
     curve = checked_curve("inflection", lrs, losses)
     minima, _ = extrema(falling_gradient("inflection", curve, bent=True), noise)
     point = curve.at(int(minima[-1]))
