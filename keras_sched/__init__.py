@@ -6,6 +6,8 @@ from keras_sched.backend_choice import choose_backend
 choose_backend()
 
 # isort: split
+from typing import TYPE_CHECKING
+
 from keras_sched.annealers import (
     SchedCos,
     SchedExp,
@@ -32,7 +34,7 @@ from keras_sched.callbacks import (
     WarmupCosine,
     WarmupStableDecay,
 )
-from keras_sched.errors import NoSuggestion
+from keras_sched.errors import NoSuggestion, no_attribute
 from keras_sched.fine_tuning import fine_tune
 from keras_sched.fit import fit_flat_cos, fit_one_cycle, fit_sgdr
 from keras_sched.freezing import freeze, freeze_to, is_frozen, unfreeze
@@ -107,3 +109,18 @@ __all__ = [
     "warmup_cosine",
     "warmup_stable_decay",
 ]
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """The version, when it is asked for: to look it up takes longer than the rest of this file."""
+        if name != "__version__":
+            raise no_attribute(__name__, name)
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("keras-sched")
+        except PackageNotFoundError:  # a source tree that is not installed
+            return "0+unknown"

@@ -54,7 +54,7 @@ def _start_anew(options: argparse.Namespace) -> int:
     if options.backend not in installed_backends():
         print(
             f"The backend {options.backend} is not installed; installed: {', '.join(installed_backends())}. "
-            f"Type: pip install 'keras-sched[{options.backend}]'",
+            f"Type: pip install {PACKAGES[options.backend]}",
             file=sys.stderr,
         )
         return 2
@@ -69,7 +69,7 @@ def _train(epochs: int, out: Path) -> int:
 
     data = digits()
     if data is None:
-        print("The digits come with scikit-learn. Type: pip install 'keras-sched[demo]'", file=sys.stderr)
+        print("The digits come with scikit-learn. Type: pip install scikit-learn", file=sys.stderr)
         return 2
     (x, y), test = data
     out.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import inspect
 import os
 import re
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,20 @@ def test_a_fit_helper_takes_what_all_of_them_take_and_hands_the_rest_to_fit(help
     assert {name: given[name].default for name in shared if name in given} == shared
     assert "layer_decay" in given
     assert any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in given.values())
+
+
+def test_the_version_is_that_of_the_distribution_and_no_public_name():
+    try:
+        installed = version("keras-sched")
+    except PackageNotFoundError:
+        installed = "0+unknown"
+    assert keras_sched.__version__ == installed
+    assert "__version__" not in keras_sched.__all__
+
+
+def test_a_name_that_the_package_does_not_have_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'keras_sched' has no attribute 'onecycle'"):
+        keras_sched.onecycle  # noqa: B018
 
 
 def test_the_reference_has_every_public_name_once():
