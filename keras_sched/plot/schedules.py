@@ -117,10 +117,10 @@ def _chosen(known: Mapping[str, Any], keys: Iterable[str] | str | None) -> list[
 def _ruler(epochs: int | None, steps_per_epoch: int | None) -> tuple[Ruler, int | None]:
     """The horizontal axis of a preview, and the number of batches where it is known."""
     if epochs is not None:
-        check_whole("plot_sched", "epochs", epochs, "how many epochs the schedule lasts")
+        check_whole("plot_sched", "epochs", epochs, "how many epochs the schedule lasts", 5)
     if steps_per_epoch is None:
         return Ruler("position", epochs), None
-    check_whole("plot_sched", "steps_per_epoch", steps_per_epoch, "how many batches an epoch has")
+    check_whole("plot_sched", "steps_per_epoch", steps_per_epoch, "how many batches an epoch has", 100)
     if epochs is None:
         received, expected = f"steps_per_epoch={steps_per_epoch}", "without `epochs` the length is still unknown"
         raise wrong_value("plot_sched", received, expected, "Pass for example `epochs=5` as well.")

@@ -98,7 +98,7 @@ def _curve(lrs: Any, losses: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _shown(points: int, skip_start: int, skip_end: int) -> slice:
     for name, skipped, side in (("skip_start", skip_start, "start"), ("skip_end", skip_end, "end")):
-        check_whole("plot_lr_find", name, skipped, f"how many points at the {side} are shown pale", least=0)
+        check_whole("plot_lr_find", name, skipped, f"how many points at the {side} are shown pale", 5, least=0)
     start = min(skip_start, points)
     return slice(start, max(start, points - skip_end))
 
