@@ -18,6 +18,7 @@ Scheds = Mapping[str, Any]
 """{hyper-parameter: an annealer, a function of the position, or a list of these, one a parameter group}."""
 
 _MOMENTA = frozenset({"beta_1", "beta_2"})
+_LOOKED_AT = 256  # batches, before the first one: enough to find what is wrong late in a long fit
 _ROUNDING = 1e-12  # by which a formula that ends at 0 may miss it
 
 
@@ -67,8 +68,8 @@ def curves_of(
     """The curves by attribute of `optimizer`, and the name that each attribute was asked for by.
 
     Raises:
-        ValueError: when `optimizer` has no such hyper-parameter, one is named twice, or one that the optimizer keeps
-            once for all variables is to differ by group.
+        ValueError: when `optimizer` has no such hyper-parameter, one is named twice, one that the optimizer keeps
+            once for all variables is to differ by group, or a value is none to train with.
     """
     curves: dict[str, Curve] = {}
     names: dict[str, str] = {}
@@ -82,7 +83,9 @@ def curves_of(
                 "Leave one of them out.",
             )
         _check_groups(name, attribute, sched, optimizer, groups, where)
-        curves[attribute], names[attribute] = _checked(_curve(sched, total), name, attribute, where), name
+        curve = _checked(_curve(sched, total), name, attribute, where)
+        curve(np.unique(np.linspace(0, total - 1, _LOOKED_AT).astype(np.int64)))  # a table is made as training goes on
+        curves[attribute], names[attribute] = curve, name
     return curves, names
 
 

@@ -26,6 +26,7 @@ from keras_sched import (
     WarmupStableDecay,
     combine_scheds,
 )
+from keras_sched.__main__ import main
 
 LIN = SchedLin(0.1, 0.0)
 X = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
@@ -189,6 +190,10 @@ IN_FIT = {
         lambda: fit(ParamScheduler({"lr": SchedLin(0.1, -0.3)})),
         "`lr=-0.05`; a learning rate is at least 0, and its schedule is below at batch 3",
     ),
+    "a rate that falls below zero late in a long fit": (
+        lambda: fit(ParamScheduler({"lr": SchedLin(0.1, -0.1)}, total_steps=10**6)),
+        "lr=",
+    ),
     "a momentum above one": (
         lambda: fit(ParamScheduler({"mom": ks.SchedNo(1.5, 0)})),
         "`mom=1.5`; `beta_1` is at least 0 and below 1, and its schedule is not at batch 0",
@@ -305,6 +310,14 @@ def test_what_was_typed_is_shown_on_one_short_line():
         OneCycle([0.0] * 2000)
     assert len(str(raised.value)) < 250
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
+def test_a_backend_that_is_missing_is_told_by_the_package_it_is(backend, monkeypatch, capsys):
+    monkeypatch.setattr("keras_sched.__main__.installed_backends", lambda: ["numpy"])
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    assert main(["--backend", backend]) == 2
+    assert capsys.readouterr().err.endswith(f"Type: pip install {backend}\n")
 
 
 def numbers_of(model):
