@@ -174,11 +174,17 @@ def _spread(value: Any, groups: int, where: str, argument: str) -> list[Any]:
         return [value] * groups
     rates = list(value)
     if len(rates) != groups:
+        there_are, of_them = (
+            f"are {groups} parameter groups",
+            f"{groups} of them, one number for all, or `slice(lo, hi)`",
+        )
+        if groups == 1:
+            there_are, of_them = "is one parameter group", "one number"
         raise wrong_value(
             where,
             f"{argument}={shown(value)}",
-            f"it has {len(rates)} rates where there are {groups} parameter groups",
-            f"Pass {groups} of them, one number for all, or `slice(lo, hi)`; or `groups={len(rates)}`.",
+            f"it has {len(rates)} rates where there {there_are}",
+            f"Pass {of_them}; or `groups={len(rates)}`.",
         )
     return rates
 

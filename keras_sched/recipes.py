@@ -206,14 +206,14 @@ def warmup_stable_decay(
 def _shaped(where: str, shape: Any, start: np.ndarray, end: np.ndarray) -> Annealer:
     cure = "Pass an annealer's class, for example `shape=SchedCos`."
     if not callable(shape) or isinstance(shape, Annealer):
-        raise wrong_type(where, f"shape={shape!r}", "it makes an annealer of a start and an end", cure)
+        raise wrong_type(where, f"shape={shown(shape)}", "it makes an annealer of a start and an end", cure)
     try:
         made = shape(start, end)
     except Exception as error:
         error.add_note(f"... while `{where}` made its decay from {start.tolist()} to {end.tolist()} with `shape`")
         raise
     if not isinstance(made, Annealer):
-        raise wrong_type(where, f"shape={shape!r}", f"it makes an annealer, and made {made!r}", cure)
+        raise wrong_type(where, f"shape={shown(shape)}", f"it makes an annealer, and made {shown(made)}", cure)
     return made
 
 

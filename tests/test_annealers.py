@@ -730,7 +730,10 @@ def with_name_taken(start, end, pos, groups=1):
         (lambda: combine_scheds(["0.5", "0.5"], [plain, plain]), r"`pcts=\['0.5', '0.5'\]`"),
         (lambda: combine_scheds([1], [0.1]), r"`combine_scheds` received `scheds\[0\]=0.1`; it is an annealer"),
         (lambda: combine_scheds([1], [SchedCos]), r"`scheds\[0\]=SchedCos`.*SchedCos\(0.1, 0\)"),
-        (lambda: combine_scheds([1], [keras.optimizers.schedules.CosineDecay(0.1, 9)]), r"received `scheds\[0\]=<"),
+        (
+            lambda: combine_scheds([1], [keras.optimizers.schedules.CosineDecay(0.1, 9)]),
+            r"received `scheds\[0\]=CosineDecay\(...\)`",
+        ),
         (lambda: combine_scheds([0.5, 0.5], [SchedLin([1, 2], 0), SchedLin([1, 2, 3], 0)]), r"one number of .*groups"),
         (lambda: combined_cos(25, 0, 1, 0), r"`combined_cos` received `pct=25`.*`pct=0.25`"),
         (lambda: annealer(lambda start, end, pos: pos), r"`annealer` received `<function .*has a name"),

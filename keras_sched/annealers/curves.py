@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_sched.annealers.base import Annealer, Ends, checked_ends, common_groups, registered
-from keras_sched.errors import check_positive, wrong_value
+from keras_sched.errors import check_positive, shown, wrong_value
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -262,7 +262,7 @@ def _check_signs(curve: Curve) -> None:
     start, end = np.broadcast_arrays(curve.start, curve.end)
     if (np.sign(start) * np.sign(end) > 0).all():
         return
-    received = f"start={curve.start!r}, end={curve.end!r}"
+    received = f"start={shown(curve.start)}, end={shown(curve.end)}"
     cure = "Pass a small end, for example `end=1e-6`, or use `SchedCos`, which reaches zero."
     raise wrong_value(type(curve).__name__, received, "it needs both ends non-zero and of one sign", cure)
 

@@ -219,7 +219,7 @@ def _number(value: Any, name: str) -> float:
     if (single or isinstance(value, numbers.Real)) and not isinstance(value, bool):
         return float(value)
     expected = "the function of an annealer returns a number for each position"
-    raise wrong_type(name, f"{value!r} from its function", expected, "Return one number, for example a float.")
+    raise wrong_type(name, f"{shown(value)} from its function", expected, "Return one number, for example a float.")
 
 
 def _at_once(function: Callable[[Any], Any], name: str, pos: Any) -> Any:

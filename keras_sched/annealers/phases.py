@@ -16,7 +16,7 @@ import numpy as np
 from keras_sched.annealers.base import Annealer, Ends, computing_dtype, registered
 from keras_sched.annealers.curves import SchedCos
 from keras_sched.annealers.handmade import as_annealer
-from keras_sched.errors import check_fraction, wrong_value
+from keras_sched.errors import check_fraction, shown, wrong_value
 
 SNAP = 2.0**-48
 """Positions this close count as one: 0.7 + 0.2 lies one rounding below 0.9, where batch 9 of 10 is."""
@@ -186,7 +186,7 @@ def _within_array(pos: np.ndarray, phase: Phase) -> np.ndarray:
 
 
 def _checked_pcts(pcts: tuple[Any, ...]) -> tuple[float, ...]:
-    where, received = "combine_scheds", f"pcts={list(pcts)!r}"
+    where, received = "combine_scheds", f"pcts={shown(list(pcts))}"
     meaning = "they are the phases' shares of training"
     if not all(isinstance(each, numbers.Real) and 0 <= float(each) < math.inf for each in pcts):
         raise wrong_value(where, received, f"{meaning}, each a number of at least 0", "Pass for example `[0.3, 0.7]`.")
@@ -210,7 +210,7 @@ def _check_groups(scheds: tuple[Annealer, ...]) -> None:
         return
     expected = "values go to one number of parameter groups all the way"
     cure = "Pass scheds with equally many numbers, or with a single number for all groups."
-    raise wrong_value("combine_scheds", f"scheds={list(scheds)!r}", expected, cure)
+    raise wrong_value("combine_scheds", f"scheds={shown(list(scheds))}", expected, cure)
 
 
 def _phases(pcts: tuple[float, ...], scheds: tuple[Annealer, ...]) -> list[Phase]:
