@@ -71,6 +71,7 @@ def _torch_parts() -> Any:
     from torch import nn
 
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # of a small network more of them only wait, for each other and for the other backends'
     layers: list[Any] = []
     for width in (16, 32, 32):
         layers += [nn.Linear(width, 32), nn.ReLU()]

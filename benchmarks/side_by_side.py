@@ -40,6 +40,7 @@ def median_and_spread(numbers: Sequence[float]) -> tuple[float, float, float]:
 def machine() -> dict[str, str]:
     """Where the numbers come from."""
     packages = ["keras", "jax", "tensorflow", "tensorflow-cpu", "torch", "numpy", "keras-sched"]
+    packages += ["fastai", "torch-lr-finder", "lightning", "optax"]  # beside which we are measured
     found = {name: _version(name) for name in packages}
     return {
         "backend": os.environ.get("KERAS_BACKEND", ""),

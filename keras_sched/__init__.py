@@ -6,7 +6,8 @@ from keras_sched.backend_choice import choose_backend
 choose_backend()
 
 # isort: split
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from keras_sched.annealers import (
     SchedCos,
@@ -35,14 +36,8 @@ from keras_sched.callbacks import (
     WarmupStableDecay,
 )
 from keras_sched.errors import NoSuggestion, no_attribute
-from keras_sched.fine_tuning import fine_tune
-from keras_sched.fit import fit_flat_cos, fit_one_cycle, fit_sgdr
-from keras_sched.freezing import freeze, freeze_to, is_frozen, unfreeze
 from keras_sched.groups import layer_groups
 from keras_sched.inject import scheduled
-from keras_sched.lr_finder import LRFinder, lr_find
-from keras_sched.optimal_lr import find_optimal_lr
-from keras_sched.plot import plot_lr_find, plot_sched
 from keras_sched.recipes import (
     flat_cos,
     inverse_sqrt,
@@ -53,7 +48,6 @@ from keras_sched.recipes import (
     warmup_stable_decay,
 )
 from keras_sched.schedule import AnnealedSchedule
-from keras_sched.suggest import inflection, min_grad, minimum, slide, steep, valley
 
 __all__ = [
     "AnnealedSchedule",
@@ -110,17 +104,62 @@ __all__ = [
     "warmup_stable_decay",
 ]
 
+# The rest is imported when it is asked for: `import keras_sched` is half as long without it.
+_LATER = {
+    "LRFinder": "lr_finder",
+    "find_optimal_lr": "optimal_lr",
+    "fine_tune": "fine_tuning",
+    "fit_flat_cos": "fit",
+    "fit_one_cycle": "fit",
+    "fit_sgdr": "fit",
+    "freeze": "freezing",
+    "freeze_to": "freezing",
+    "inflection": "suggest",
+    "is_frozen": "freezing",
+    "lr_find": "lr_finder",
+    "min_grad": "suggest",
+    "minimum": "suggest",
+    "plot_lr_find": "plot",
+    "plot_sched": "plot",
+    "slide": "suggest",
+    "steep": "suggest",
+    "unfreeze": "freezing",
+    "valley": "suggest",
+}
+
 if TYPE_CHECKING:
+    from keras_sched.fine_tuning import fine_tune
+    from keras_sched.fit import fit_flat_cos, fit_one_cycle, fit_sgdr
+    from keras_sched.freezing import freeze, freeze_to, is_frozen, unfreeze
+    from keras_sched.lr_finder import LRFinder, lr_find
+    from keras_sched.optimal_lr import find_optimal_lr
+    from keras_sched.plot import plot_lr_find, plot_sched
+    from keras_sched.suggest import inflection, min_grad, minimum, slide, steep, valley
+
     __version__: str
 else:
 
-    def __getattr__(name: str) -> str:
-        """The version, when it is asked for: to look it up takes longer than the rest of this file."""
-        if name != "__version__":
+    def __getattr__(name: str) -> Any:
+        """What is imported later; its modules; and the version, which takes long to look up."""
+        if name in _LATER:
+            value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        elif name in _LATER.values():
+            value = import_module(f"{__name__}.{name}")
+        elif name == "__version__":
+            value = _version()
+        else:
             raise no_attribute(__name__, name)
-        from importlib.metadata import PackageNotFoundError, version
+        globals()[name] = value
+        return value
 
-        try:
-            return version("keras-sched")
-        except PackageNotFoundError:  # a source tree that is not installed
-            return "0+unknown"
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATER, *_LATER.values()})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("keras-sched")
+    except PackageNotFoundError:  # a source tree that is not installed
+        return "0+unknown"
