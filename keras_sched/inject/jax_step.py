@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.inject.apply import Injection, Values
+from keras_sched.inject.jax_state import StatePart, in_lists, in_parts
 from keras_sched.inject.rows import Layout
 from keras_sched.inject.steps import ScheduledStep
 
@@ -28,11 +29,15 @@ class JaxStep(ScheduledStep):
 
     def make(self) -> Callable[..., Any]:
         """What takes the place of `model.train_function`."""
-        step = self._step
-        if self.model.jit_compile and not self.model.run_eagerly:
+        compiled = self.model.jit_compile and not self.model.run_eagerly
+        of_parts = compiled and keras.distribution.distribution() is None  # its shardings are told of lists
+        step = self._step_of_parts if of_parts else self._step
+        if compiled:
             step = jax.jit(step, donate_argnums=0, out_shardings=self._shardings())
 
         def one_batch(state: Any, data: Any) -> Any:
+            if of_parts and isinstance(state[0], (list, tuple)):  # the first one of an epoch
+                state = in_parts(state)
             if self.wants_losses:
                 return self._with_loss(step, state, data)
             return step(state, data, self.windows)
@@ -78,11 +83,17 @@ class JaxStep(ScheduledStep):
             for injection in self.injections:
                 injection.read = None  # it holds this trace's own values
 
+    def _step_of_parts(self, state: Any, data: Any, windows: Any) -> Any:
+        logs, state = self._step(in_lists(state), data, windows)
+        return logs, in_parts(state)
+
     def _with_loss(self, step: Callable[..., Any], state: Any, data: Any) -> Any:
         """A step that begins with empty metrics: the loss it tells afterwards is this batch's own."""
-        if self._emptied is None:
+        if self._emptied is None or len(self._emptied) != len(state[3]):
             self._emptied = _emptied(self.model)
-        logs, state = step((*state[:3], [_like_state(value) for value in self._emptied]), data, self.windows)
+        emptied = [_like_state(value) for value in self._emptied]
+        emptied = StatePart(emptied) if isinstance(state[3], StatePart) else emptied
+        logs, state = step((*state[:3], emptied), data, self.windows)
         self.batch_losses = [logs.get("loss") if isinstance(logs, dict) else None]
         return logs, state
 
