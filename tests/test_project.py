@@ -1,6 +1,7 @@
 """The project's pages, commands and settings agree with each other and with the code."""
 
 import functools
+import importlib.util
 import re
 import subprocess
 import tomllib
@@ -88,3 +89,12 @@ def test_the_oldest_versions_that_are_accepted_are_those_that_are_tested():
     accepted = dict(dependency.split(">=") for dependency in project["dependencies"])
     tested = dict(re.findall(r"(?m)^(\w[\w-]*)==(.*)$", (ROOT / "tests" / "oldest.txt").read_text()))
     assert {name: tested[name] for name in accepted} == {name: f"{least}.0" for name, least in accepted.items()}
+
+
+def test_the_readme_has_the_table_of_the_results_that_are_kept():
+    specification = importlib.util.spec_from_file_location("summary", ROOT / "benchmarks" / "summary.py")
+    assert specification is not None
+    assert specification.loader is not None
+    summary = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(summary)
+    assert summary.table(ROOT / "benchmarks" / "results" / "cpu") in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,14 +1,12 @@
-"""Each batch's own loss, which Keras itself only tells as a running mean."""
+"""Each batch's own loss, which Keras itself only tells as a running mean: heard in the step, on PyTorch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 
 from keras_sched.inject.apply import put, take_away
-
-BATCH_LOSS = "_batch_loss"
 
 
 class BatchLoss:
@@ -20,7 +18,6 @@ class BatchLoss:
 
     def __init__(self) -> None:
         self.value: Any = None
-        self.weight: Any = None  # of the batch among others, as the metric is told it
         self._told = 0
 
     @contextmanager
@@ -35,28 +32,15 @@ class BatchLoss:
             for metric in metrics:
                 take_away(metric, "update_state")
 
-    def into(self, logs: Any) -> Any:
-        """`logs` with the batch's loss beside what the step returned, where it was heard."""
-        if self.value is None or not isinstance(logs, Mapping):
-            return logs
-        return {**logs, BATCH_LOSS: self.value}
-
     def _listen(self, metric: Any) -> Any:
         own = metric.update_state
 
         def update_state(values: Any, *args: Any, **kwargs: Any) -> Any:
             self._told += 1
-            self.value = values if self._told == 1 and _is_number(values) else None
-            self.weight = args[0] if args else kwargs.get("sample_weight")
+            self.value = values if self._told == 1 and not getattr(values, "shape", ()) else None
             return own(values, *args, **kwargs)
 
         return update_state
-
-
-def _is_number(values: Any) -> bool:
-    shape: Any = getattr(values, "shape", ())
-    # TensorFlow's shape of a number is true, and of an unknown rank has no length.
-    return shape.rank == 0 if hasattr(shape, "rank") else len(shape) == 0
 
 
 def stop_listening(model: keras.Model) -> None:

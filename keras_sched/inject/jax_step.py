@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keras_sched.inject.apply import Injection, Values
 from keras_sched.inject.jax_state import StatePart, in_lists, in_parts
 from keras_sched.inject.rows import Layout
-from keras_sched.inject.steps import ScheduledStep
+from keras_sched.inject.steps import ScheduledStep, emptied_metrics
 
 
 class JaxStep(ScheduledStep):
@@ -90,7 +90,7 @@ class JaxStep(ScheduledStep):
     def _with_loss(self, step: Callable[..., Any], state: Any, data: Any) -> Any:
         """A step that begins with empty metrics: the loss it tells afterwards is this batch's own."""
         if self._emptied is None or len(self._emptied) != len(state[3]):
-            self._emptied = _emptied(self.model)
+            self._emptied = emptied_metrics(self.model)
         emptied = [_like_state(value) for value in self._emptied]
         emptied = StatePart(emptied) if isinstance(state[3], StatePart) else emptied
         logs, state = step((*state[:3], emptied), data, self.windows)
@@ -132,13 +132,6 @@ def _start_row(start: int, width: int) -> NDArray[np.float32]:
 def _start(window: Any) -> Any:
     high, low = window[-1, 0].astype(np.int32), window[-1, 1].astype(np.int32)
     return high * 65_536 + low
-
-
-def _emptied(model: keras.Model) -> list[NDArray[Any]]:
-    """The values of the variables of the model's metrics before the first batch."""
-    with keras.StatelessScope(state_mapping=[]) as scope:
-        model.reset_metrics()
-    return [np.asarray(scope.get_current_value(variable)) for variable in model.metrics_variables]
 
 
 def _like_state(value: NDArray[Any]) -> Any:

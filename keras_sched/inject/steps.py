@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from keras_sched.inject.apply import Injection
 from keras_sched.inject.rows import Layout
@@ -58,6 +60,13 @@ class ScheduledStep(ABC):
             for injection in self.injections:
                 stack.enter_context(injection.installed())
             yield
+
+
+def emptied_metrics(model: keras.Model) -> list[NDArray[Any]]:
+    """The values of the variables of the model's metrics before the first batch."""
+    with keras.StatelessScope(state_mapping=[]) as scope:
+        model.reset_metrics()
+    return [np.asarray(scope.get_current_value(variable)) for variable in model.metrics_variables]
 
 
 def own_batches(model: keras.Model) -> int:

@@ -8,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sched.inject.apply import Injection, Values
-from keras_sched.inject.batch_loss import BATCH_LOSS, BatchLoss
 from keras_sched.inject.rows import Layout
-from keras_sched.inject.steps import ScheduledStep
+from keras_sched.inject.steps import ScheduledStep, emptied_metrics
 
 
 class TensorFlowStep(ScheduledStep):
@@ -20,6 +19,8 @@ class TensorFlowStep(ScheduledStep):
         with model.distribute_strategy.scope():
             self.windows = [_variable(np.zeros((layout.rows, layout.width), np.float32)) for layout in layouts]
             self.starts = [_variable(np.int64(0)) for _ in layouts]
+        self._at = [0 for _ in layouts]  # where they start, on the host
+        self._emptied: list[Any] | None = None
         super().__init__(model, injections, layouts)
 
     def make(self) -> Callable[..., Any]:
@@ -31,11 +32,7 @@ class TensorFlowStep(ScheduledStep):
             injection.read = _reader(injection, layout, window, start)
 
         def function(iterator: Any) -> Any:
-            self.batch_losses = []
-            logs = batches(iterator)
-            if isinstance(logs, dict):
-                self.batch_losses.append(logs.pop(BATCH_LOSS, None))
-            return logs
+            return self._with_loss(batches, iterator) if self.wants_losses else batches(iterator)
 
         return function
 
@@ -46,31 +43,28 @@ class TensorFlowStep(ScheduledStep):
 
     def restart(self, which: int, start: int) -> None:
         """Take rows from another place of the window."""
-        self.starts[which].assign(start)
+        if start != self._at[which]:
+            self.starts[which].assign(start)
+            self._at[which] = start
 
     def _step(self, data: Any) -> Any:
         for injection, layout, window, start in zip(
             self.injections, self.layouts, self.windows, self.starts, strict=True
         ):
             injection.peek = _peeker(layout, window, _place(injection.optimizer, start))
-        heard = BatchLoss()
-        with self.installed(), heard.listening(self.model):
-            logs = self.model.train_step(data)
-        replica = tf.distribute.get_replica_context()
-        if tf.is_symbolic_tensor(heard.value) and heard.value.graph is not tf.compat.v1.get_default_graph():
-            heard.value = None  # told in a function within the step, or in a loop: it cannot leave that
-        if heard.value is not None and replica is not None and replica.num_replicas_in_sync > 1:
-            heard.value = _over_replicas(replica, heard)
-        return heard.into(logs)
+        with self.installed():
+            return self.model.train_step(data)
 
-
-def _over_replicas(replica: Any, heard: BatchLoss) -> Any:
-    """The mean over the replicas, each with the samples it had: of a ragged last batch one may have none."""
-    loss = tf.convert_to_tensor(heard.value)
-    weight = tf.cast(1 if heard.weight is None else heard.weight, loss.dtype)
-    loss = tf.where(weight > 0, loss * weight, tf.zeros_like(loss))
-    total, weights = (replica.all_reduce(tf.distribute.ReduceOp.SUM, part) for part in (loss, weight))
-    return tf.math.divide_no_nan(total, weights)
+    def _with_loss(self, batches: Callable[..., Any], iterator: Any) -> Any:
+        """A step that begins with empty metrics: the loss it tells afterwards is this batch's own."""
+        variables = self.model.metrics_variables
+        if self._emptied is None or len(self._emptied) != len(variables):
+            self._emptied = [tf.constant(value) for value in emptied_metrics(self.model)]
+        for variable, value in zip(variables, self._emptied, strict=True):
+            variable.value.assign(value)
+        logs = batches(iterator)
+        self.batch_losses = [logs.get("loss") if isinstance(logs, dict) else None]
+        return logs
 
 
 def _reader(injection: Injection, layout: Layout, window: Any, start: Any) -> Callable[[], Values]:
