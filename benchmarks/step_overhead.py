@@ -84,7 +84,7 @@ def variants(make: Callable[[], keras.Model], batches: int) -> dict[str, Callabl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=0.1, help="of an epoch, about")
     options = parser.parse_args()
     rows: list[list[Any]] = []
