@@ -11,6 +11,7 @@ from mkdocs.config.defaults import MkDocsConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["*.md", "LICENSE", "pictures/*", "tutorials/*.ipynb", "tutorials/*.md", "tutorials/pictures/*"]
+PAGES += ["benchmarks/results/*.md"]
 
 # Removed when the builder exits.
 _together = tempfile.TemporaryDirectory(prefix="keras-sched-site-")
