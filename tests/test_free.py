@@ -5,6 +5,7 @@ import gc
 import keras
 import numpy as np
 import pytest
+from keras.src.utils import tracking  # noqa: TID251 - what walks whatever is set on a model
 from oracle import data, eager, fit, largest_difference, mlp
 
 import keras_sched
@@ -14,9 +15,8 @@ EPOCHS = 2
 N = 8
 TOLERANCE = 2e-5
 SCHEDULE = {"lr": SchedCos(0.1, 0.02), "mom": SchedLin(0.95, 0.8)}
-CALLBACKS = [
-    made for made in vars(keras_sched).values() if isinstance(made, type) and issubclass(made, keras.callbacks.Callback)
-]
+PUBLIC = [getattr(keras_sched, name) for name in keras_sched.__all__]
+CALLBACKS = [made for made in PUBLIC if isinstance(made, type) and issubclass(made, keras.callbacks.Callback)]
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -62,6 +62,53 @@ def test_logs_stay_asynchronous(backend):
     callbacks = keras.callbacks.CallbackList([OneCycle(0.1), ParamScheduler(SCHEDULE)])
     plain = keras.callbacks.CallbackList([])
     assert callbacks._async_train == plain._async_train
+
+
+def calls_a_batch(monkeypatch, owner, name, run):
+    """How many calls of `owner.name` each batch of `run(epochs)` makes, what is done once a fit or epoch aside."""
+    calls, own = [], getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *args, **kwargs: [calls.append(None), own(*args, **kwargs)][1])
+    counts = []
+    for batch_size in (8, 4):  # four batches, and eight
+        del calls[:]
+        run(batch_size)
+        counts.append(len(calls))
+    monkeypatch.undo()
+    return (counts[1] - counts[0]) / 4
+
+
+def in_batches(callbacks):
+    model = mlp(keras.optimizers.Adam(0.01))
+
+    def run(batch_size):
+        model.fit(*data(), batch_size=batch_size, verbose=0, shuffle=False, callbacks=callbacks())
+
+    for batch_size in (8, 4):
+        run(batch_size)  # all that is done once for a model
+    return run
+
+
+def test_the_state_of_a_scheduled_step_is_not_walked_after_every_batch(backend, monkeypatch):
+    if backend != "jax":
+        pytest.skip("it is on JAX that Keras sets the state on the model")
+    scheduled, plain = (
+        calls_a_batch(monkeypatch, tracking.Tracker, "track", in_batches(callbacks))
+        for callbacks in (lambda: [OneCycle(0.1)], list)
+    )
+    assert scheduled <= 6 < plain, "the plain step's is, value by value"
+
+
+def test_a_scheduled_step_makes_no_more_tensors_than_a_plain_one(backend, monkeypatch):
+    if backend != "torch":
+        pytest.skip("elsewhere a step is compiled")
+    import torch
+
+    for maker in ("as_tensor", "tensor", "from_numpy"):
+        scheduled, plain = (
+            calls_a_batch(monkeypatch, torch, maker, in_batches(callbacks))
+            for callbacks in (lambda: [OneCycle(0.1)], list)
+        )
+        assert scheduled <= plain, maker
 
 
 def test_every_scheduled_fit_after_the_first_compiles_nothing(compiled):

@@ -10,7 +10,7 @@ from runs import Bench, state
 
 from keras_sched import OneCycle, ParamScheduler, SchedCos, SchedLin
 from keras_sched.inject import Plan, ScheduledFit
-from keras_sched.inject.rows import HostRows
+from keras_sched.inject.rows import HostRows, Layout
 from keras_sched.inject.table import Table
 
 SHORT, LONG = 100_000, 10_000_000
@@ -131,6 +131,24 @@ def test_ten_million_batches_of_rows_on_the_host_are_the_tables():
         assert taken == as_given(rates(np.arange(first, first + AT_ONCE)))
     assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("place", "row"), [(-1, 0), (2, 2), (3, 2), (1000, 2)])
+def test_a_step_outside_the_window_takes_its_nearest_row(backend, monkeypatch, place, row):
+    if backend == "torch":
+        pytest.skip("PyTorch has no window: its rows are counted on the host")
+    monkeypatch.setattr(Table, "window_rows", 3)
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    table = Table(curves(100), {"learning_rate": 0.1}, 100)
+    layout, window = Layout(table, optimizer), table.window(0)
+    if backend == "jax":
+        from keras_sched.inject.jax_step import _row, _start_row
+
+        window = np.concatenate([window, _start_row(0, window.shape[1])])
+    else:
+        from keras_sched.inject.tensorflow_step import _row
+    rate = _row(layout, keras.ops.convert_to_tensor(window), keras.ops.convert_to_tensor(place))["learning_rate"][0]
+    assert float(rate) == np.float32(curves(100)["learning_rate"](np.array([row]))[0])
 
 
 # A real fit over many windows

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from keras_sched import LRFinder, SchedExp, lr_find
-from keras_sched.inject.search import SearchedFit
 
 ROWS, BATCH = 22, 4  # six batches an epoch, the last one of two rows
 ENDS = {"start_lr": 1e-3, "end_lr": 0.5}
@@ -354,12 +353,6 @@ def test_a_train_step_of_ones_own_tells_each_batchs_loss(kind):
 
     expected = by_hand(lambda: compiled(loss="mae"), *rows())
     assert_same_losses(search(make, *rows(), batch_size=BATCH), expected)
-
-
-def test_a_compiled_loss_is_heard_in_the_step_without_a_word_to_the_metrics(monkeypatch):
-    expected = by_hand(compiled, *rows())
-    monkeypatch.delattr(SearchedFit, "empty_metrics")
-    assert_same_losses(search(compiled, *rows(), batch_size=BATCH), expected)
 
 
 def assert_same_losses(found, expected):

@@ -123,7 +123,7 @@ class Scheduler(keras.callbacks.Callback):
         session = self._fitted("on_epoch_end")
         with session.ended_by_errors():
             session.end_epoch()
-            if logs is not None and not session.logged:  # a `fit` of the model's own has made them
+            if logs is not None and not session.epoch_logged:  # a `fit` of the model's own has made them
                 logs.update(self._last_values(session))
 
     def on_train_end(self, logs: Any = None) -> None:

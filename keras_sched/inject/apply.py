@@ -113,8 +113,7 @@ class Injection:
 
     def _enter(self, values: Values) -> None:
         changes: dict[str, Any] = {_slot(name): of_groups[-1] for name, of_groups in values.items()}
-        if self.groups > 1 or "clipnorm" in values or "clipvalue" in values:
-            changes |= self._methods(values)
+        changes |= self._methods(values)
         with self._lock:
             if self._inside == 0:
                 own = vars(self.optimizer)
@@ -140,6 +139,8 @@ class Injection:
     def _methods(self, values: Values) -> dict[str, Any]:
         """The optimizer's methods that have to know of groups, or of a clipping value that is a tensor."""
         clips = "clipnorm" in values or "clipvalue" in values
+        if self.groups == 1 and not clips:
+            return {}
         by_group = _ByGroup(self, values)
         methods: dict[str, Any] = {}
         if clips:

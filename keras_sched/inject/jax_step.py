@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keras_sched.inject.apply import Injection, Values
 from keras_sched.inject.jax_state import StatePart, in_lists, in_parts
 from keras_sched.inject.rows import Layout
-from keras_sched.inject.steps import ScheduledStep, emptied_metrics
+from keras_sched.inject.steps import ScheduledStep, empty_values
 
 
 class JaxStep(ScheduledStep):
@@ -22,9 +22,8 @@ class JaxStep(ScheduledStep):
 
     def __init__(self, model: keras.Model, injections: Sequence[Injection], layouts: Sequence[Layout]) -> None:
         self.windows: list[Any] = [None for _ in layouts]
-        self._on_host: list[Any] = [np.zeros((layout.rows, layout.width), np.float32) for layout in layouts]
+        self._on_host: list[Any] = [None for _ in layouts]
         self._starts: list[int | None] = [None for _ in layouts]
-        self._emptied: list[NDArray[Any]] | None = None
         super().__init__(model, injections, layouts)
 
     def make(self) -> Callable[..., Any]:
@@ -38,8 +37,8 @@ class JaxStep(ScheduledStep):
         def one_batch(state: Any, data: Any) -> Any:
             if of_parts and isinstance(state[0], (list, tuple)):  # the first one of an epoch
                 state = in_parts(state)
-            if self.wants_losses:
-                return self._with_loss(step, state, data)
+            if self.searching:
+                state = self._with_empty_metrics(state)
             return step(state, data, self.windows)
 
         return self.model._make_function(one_batch)
@@ -87,15 +86,12 @@ class JaxStep(ScheduledStep):
         logs, state = self._step(in_lists(state), data, windows)
         return logs, in_parts(state)
 
-    def _with_loss(self, step: Callable[..., Any], state: Any, data: Any) -> Any:
-        """A step that begins with empty metrics: the loss it tells afterwards is this batch's own."""
-        if self._emptied is None or len(self._emptied) != len(state[3]):
-            self._emptied = emptied_metrics(self.model)
-        emptied = [_like_state(value) for value in self._emptied]
-        emptied = StatePart(emptied) if isinstance(state[3], StatePart) else emptied
-        logs, state = step((*state[:3], emptied), data, self.windows)
-        self.batch_losses = [logs.get("loss") if isinstance(logs, dict) else None]
-        return logs, state
+    def _with_empty_metrics(self, state: Any) -> Any:
+        if len(self.empty) != len(state[3]):
+            self.empty = empty_values(self.model)
+        # As they are: the step that is given them donates what it makes of them. Shardings want arrays that have one.
+        metrics = self.empty if keras.distribution.distribution() is None else [_on_devices(v) for v in self.empty]
+        return (*state[:3], StatePart(metrics) if isinstance(state[3], StatePart) else metrics)
 
     def _count(self, injection: Injection, state: Any) -> Any:
         """The steps that an optimizer has taken, from a state that is in flight."""
@@ -119,6 +115,8 @@ def _peeker(layout: Layout, window: Any, place: Any) -> Callable[[], Values]:
 
 
 def _row(layout: Layout, window: Any, place: Any) -> Values:
+    # The last row is none of the schedule's: a step that applies its optimizer twice may come there.
+    place = jax.numpy.clip(place, 0, layout.rows - 1)
     return layout.values(jax.lax.dynamic_index_in_dim(window, place, keepdims=False))
 
 
@@ -132,10 +130,6 @@ def _start_row(start: int, width: int) -> NDArray[np.float32]:
 def _start(window: Any) -> Any:
     high, low = window[-1, 0].astype(np.int32), window[-1, 1].astype(np.int32)
     return high * 65_536 + low
-
-
-def _like_state(value: NDArray[Any]) -> Any:
-    return value if keras.distribution.distribution() is None else _on_devices(value)
 
 
 def _on_devices(array: Any) -> Any:

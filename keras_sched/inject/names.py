@@ -26,7 +26,7 @@ NADAM_NAMES = {"_u_product": "Nadam's product of momenta, advanced once a step a
 MODEL_NAMES = {
     "_get_metrics_result_or_logs": "how Keras turns a step's logs into those of the epoch",
     "_initial_epoch": "where `BackupAndRestore` makes a fit begin",
-    "_loss_tracker": "tells one `compile` from another, and is given each batch's own loss",
+    "_loss_tracker": "tells one `compile` from another",
 }
 COMPILED_MODEL_NAMES = {"_make_function": "wraps a step as Keras does (JAX, TensorFlow)"}
 JAX_MODEL_NAMES = {"_get_state_sharding_spec": "the sharding of the step's results under a distribution (JAX)"}

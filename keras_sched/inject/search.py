@@ -51,7 +51,7 @@ class SearchedFit:
         self._data: Any = None if frame is None else frame.f_locals.get("epoch_iterator")
         self._patched: list[tuple[Any, str]] = []
         self._told: keras.callbacks.CallbackList | None = None
-        session.wants_losses = True
+        session.searching = True
         session.at_end(self.remove)
         if self._callbacks is not None:
             self._patch(self._callbacks, "on_epoch_begin", self._guarded(self.finder.on_epoch_begin))
@@ -87,11 +87,6 @@ class SearchedFit:
         """What says of which shapes the batches are, before any was taken (TensorFlow); else `None`."""
         return getattr(self._data, "_distributed_dataset", None)
 
-    def own_loss(self) -> Any:
-        """The loss of the batch that was just run, a backend scalar; `None` where the step told none."""
-        losses = [] if self.session.step is None else self.session.step.batch_losses
-        return self.over_ranks(losses[0]) if losses and losses[0] is not None else None
-
     def over_ranks(self, loss: Any) -> Any:
         """The mean of a loss over the processes that train together (PyTorch), so that all of them decide alike."""
         if self.session.backend != "torch":
@@ -99,11 +94,6 @@ class SearchedFit:
         from keras_sched.inject.torch_step import mean_over_ranks
 
         return mean_over_ranks(loss)
-
-    def empty_metrics(self) -> None:
-        """Let the logs of the coming batch be its own, where the step tells its loss in no other way."""
-        self.attach_state()
-        self._model.reset_metrics()
 
     def steps_taken(self) -> int | None:
         """How many batches the optimizer counts, where it may skip some: those whose scaled gradients overflow."""
@@ -167,7 +157,6 @@ class SearchedFit:
             self._patch(callbacks, name, self._guarded(hook))
 
     def _on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self.finder.on_train_batch_begin(batch, logs)
         if self._told is not None:
             self._told.on_train_batch_begin(batch, logs)
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from keras_sched.errors import wrong_state
 from keras_sched.hypers import RATE, innermost
 from keras_sched.inject.apply import Injection, put, take_away
-from keras_sched.inject.batch_loss import stop_listening
 from keras_sched.inject.building import build_parts
 from keras_sched.inject.kept import StepKey, kept_step
 from keras_sched.inject.leaf import Leaf, Plan
@@ -38,7 +37,7 @@ class ScheduledFit:
         build_parts(model)
         self.leaves = [Leaf(optimizer) for optimizer in innermost(model.optimizer)]
         self.alive = True
-        self.wants_losses = False  # and the rates exactly as scheduled, whatever others write
+        self.searching = False  # then the rates are exactly as scheduled, whatever others write
         self.step: ScheduledStep | None = None
         self._shown: dict[int, ShownRate] = {}
         self._plain: Any = None
@@ -46,7 +45,7 @@ class ScheduledFit:
         self._at_end = ExitStack()
         self._logged: list[Callable[[], Mapping[str, float]]] = []
         self._in_epoch = False
-        self.logged = False  # whether this epoch's logs have the values
+        self.epoch_logged = False  # whether this epoch's logs have the values
         self._at_first_batch = False  # of an epoch
         self._ran = 0  # batches since the last anchor
         self._limit = 0  # how many there may be before the window ends
@@ -125,7 +124,7 @@ class ScheduledFit:
             self._install()
         for which, leaf in enumerate(self._scheduled()):
             self._anchor(which, leaf, leaf.first_row if row is None else row)
-        self._in_epoch, self._at_first_batch, self.logged = True, True, False
+        self._in_epoch, self._at_first_batch, self.epoch_logged = True, True, False
         self._ran, self._last = 0, -1
 
     def end_epoch(self) -> None:
@@ -172,7 +171,6 @@ class ScheduledFit:
         for shown in self._shown.values():
             shown.remove()
         if self.step is not None:
-            stop_listening(self.model)
             for injection in self.step.injections:
                 injection.remove()
             if self.model.train_function is self._function:
@@ -187,7 +185,7 @@ class ScheduledFit:
         leaves = self._scheduled()
         layouts = [Layout(leaf.table, leaf.optimizer) for leaf in leaves]
         self.step = self._kept_step(leaves, layouts)
-        self.step.wants_losses = self.wants_losses
+        self.step.searching = self.searching
         self._plain = self.model.train_function
         self._function = self._guarded(self.step.function)
         self.model.train_function = self._function
@@ -271,7 +269,7 @@ class ScheduledFit:
         """Scale the rest of the schedule by what others wrote, also in a hook that comes after ours."""
         self._at_first_batch = False
         factors = {number: shown.take_factor() for number, shown in self._shown.items()}
-        if self.wants_losses or all(factor == 1.0 for factor in factors.values()):
+        if self.searching or all(factor == 1.0 for factor in factors.values()):
             return
         for which, leaf in enumerate(self._scheduled()):
             leaf.table.scale_rate(leaf.first_row, factors.get(id(leaf), 1.0))
@@ -332,7 +330,7 @@ class ScheduledFit:
         if sys._getframe(1).f_code.co_name != "fit":
             return own
         values = {name: value for logged in self._logged for name, value in logged().items()}
-        self.logged = True
+        self.epoch_logged = True
         return {**own, **values}
 
     def _make_train_function(self, force: bool = False) -> Any:

@@ -26,11 +26,11 @@ class ScheduledStep(ABC):
         self.model = model
         self.injections = list(injections)
         self.layouts = list(layouts)
-        self.wants_losses = False
-        """Whether each call is to leave the losses of its batches."""
+        self.searching = False
+        """Whether each batch is to begin with empty metrics, so that the loss it tells is its own."""
+        self.empty: list[Any] = []
+        """The values of the model's metrics before the first batch, once they were asked for."""
         self.function: Callable[..., Any] = self.make()
-        self.batch_losses: list[Any] = []
-        """The losses of the last call, one a batch, `None` for one that told none, where they are wanted."""
 
     @abstractmethod
     def make(self) -> Callable[..., Any]:
@@ -53,6 +53,14 @@ class ScheduledStep(ABC):
         """
         del arguments, result
 
+    def empty_metrics(self) -> None:
+        """Empty the model's metrics: as `reset_metrics`, which looks for them and makes the values each time."""
+        variables = self.model.metrics_variables
+        if len(self.empty) != len(variables):
+            self.empty = [keras.ops.convert_to_tensor(value) for value in empty_values(self.model)]
+        for variable, value in zip(variables, self.empty, strict=True):
+            variable.assign(value)
+
     @contextmanager
     def installed(self) -> Iterator[None]:
         """The optimizers take scheduled values while the block runs."""
@@ -62,11 +70,12 @@ class ScheduledStep(ABC):
             yield
 
 
-def emptied_metrics(model: keras.Model) -> list[NDArray[Any]]:
+def empty_values(model: keras.Model) -> list[NDArray[Any]]:
     """The values of the variables of the model's metrics before the first batch."""
     with keras.StatelessScope(state_mapping=[]) as scope:
         model.reset_metrics()
-    return [np.asarray(scope.get_current_value(variable)) for variable in model.metrics_variables]
+    values: list[Any] = [scope.get_current_value(variable) for variable in model.metrics_variables]
+    return [np.asarray(keras.ops.convert_to_numpy(value)) for value in values]
 
 
 def own_batches(model: keras.Model) -> int:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_sched.inject.apply import Injection, Values
 from keras_sched.inject.rows import Layout
-from keras_sched.inject.steps import ScheduledStep, emptied_metrics
+from keras_sched.inject.steps import ScheduledStep
 
 
 class TensorFlowStep(ScheduledStep):
@@ -20,7 +20,6 @@ class TensorFlowStep(ScheduledStep):
             self.windows = [_variable(np.zeros((layout.rows, layout.width), np.float32)) for layout in layouts]
             self.starts = [_variable(np.int64(0)) for _ in layouts]
         self._at = [0 for _ in layouts]  # where they start, on the host
-        self._emptied: list[Any] | None = None
         super().__init__(model, injections, layouts)
 
     def make(self) -> Callable[..., Any]:
@@ -32,7 +31,9 @@ class TensorFlowStep(ScheduledStep):
             injection.read = _reader(injection, layout, window, start)
 
         def function(iterator: Any) -> Any:
-            return self._with_loss(batches, iterator) if self.wants_losses else batches(iterator)
+            if self.searching:
+                self.empty_metrics()
+            return batches(iterator)
 
         return function
 
@@ -54,17 +55,6 @@ class TensorFlowStep(ScheduledStep):
             injection.peek = _peeker(layout, window, _place(injection.optimizer, start))
         with self.installed():
             return self.model.train_step(data)
-
-    def _with_loss(self, batches: Callable[..., Any], iterator: Any) -> Any:
-        """A step that begins with empty metrics: the loss it tells afterwards is this batch's own."""
-        variables = self.model.metrics_variables
-        if self._emptied is None or len(self._emptied) != len(variables):
-            self._emptied = [tf.constant(value) for value in emptied_metrics(self.model)]
-        for variable, value in zip(variables, self._emptied, strict=True):
-            variable.value.assign(value)
-        logs = batches(iterator)
-        self.batch_losses = [logs.get("loss") if isinstance(logs, dict) else None]
-        return logs
 
 
 def _reader(injection: Injection, layout: Layout, window: Any, start: Any) -> Callable[[], Values]:

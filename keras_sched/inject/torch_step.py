@@ -7,7 +7,6 @@ import keras
 import torch
 
 from keras_sched.inject.apply import Injection, Values
-from keras_sched.inject.batch_loss import BatchLoss
 from keras_sched.inject.rows import HostRows, Layout
 from keras_sched.inject.steps import ScheduledStep
 
@@ -38,11 +37,13 @@ class TorchStep(ScheduledStep):
         both = list(zip(self.injections, self.rows, strict=True))
 
         def function(data: Any) -> Any:
-            try:
+            if self.searching:
+                self.empty_metrics()
+            try:  # as `installed`, but here it is done in every step
                 for injection, rows in both:
                     injection.install()
                     injection.peek = _always(rows.peek())
-                return self._with_losses(data) if self.wants_losses else self.plain(data)
+                return self.plain(data)
             finally:
                 for injection, _ in both:
                     injection.remove()
@@ -57,13 +58,6 @@ class TorchStep(ScheduledStep):
     def restart(self, which: int, start: int) -> None:
         """Take rows from `start` on."""
         self.rows[which].anchor(start)
-
-    def _with_losses(self, data: Any) -> Any:
-        heard = BatchLoss()
-        with heard.listening(self.model):
-            logs = self.plain(data)
-        self.batch_losses = [None if heard.value is None else torch.as_tensor(heard.value).detach()]
-        return logs
 
 
 def _always(values: Values) -> Callable[[], Values]:

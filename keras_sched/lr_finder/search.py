@@ -105,11 +105,6 @@ class Search(Scheduler):
             session.begin_epoch(self._trained)
             self._before = self.run
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Where only the logs tell the loss, let them be of this batch alone."""
-        if self._loss_in_logs and self.run:
-            self._fit.empty_metrics()
-
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Take the loss of the batch; one batch late, so that the device need not wait for us."""
         self.run += 1
@@ -150,7 +145,6 @@ class Search(Scheduler):
         self._trained = 0  # of this search
         self._counted: int | None = None
         self._lag = 1
-        self._loss_in_logs = False
         self._finished = False
 
     def _begin(self, fit: SearchedFit) -> None:
@@ -163,10 +157,6 @@ class Search(Scheduler):
     def _loss(self, logs: Any) -> Any:
         if self._validation is not None:
             return self._loss_in(self._fit.validation_logs(**self._validation), "test_step")
-        own = self._fit.own_loss()
-        if own is not None:
-            return own
-        self._loss_in_logs = True
         return self._loss_in(logs, "train_step")
 
     def _loss_in(self, logs: Any, step: str) -> Any:
