@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import random
 import tempfile
 import weakref
 from collections.abc import Callable, Hashable
@@ -15,92 +14,81 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.errors import wrong_state, wrong_type, wrong_value
-from keras_sched.inject import building, rng, state
+from keras_sched.step import rng, state
+from keras_sched.step.backend import backend
 
 Array = NDArray[Any]
 Step = tuple[str, Callable[[], None]]
 
 
-def take(model: keras.Model, cache_dir: str | os.PathLike[str] | None = None, *, data: Any = None) -> "Snapshot":
-    """Remember a model, its optimizer and metrics, and every random number generator as they are now.
+def check_cache_dir(cache_dir: str | os.PathLike[str] | None) -> None:
+    """Raise unless `cache_dir` is `None` or a folder that can be written to."""
+    if cache_dir is None:
+        return
+    what = "it is the folder for a temporary copy of the model's state"
+    if not isinstance(cache_dir, str | os.PathLike):
+        raise wrong_type(f"cache_dir={cache_dir!r}", what, "Pass the path of a folder, or None to use memory.")
+    if not Path(cache_dir).is_dir():
+        cure = f"Make it first, for example with `os.makedirs({os.fspath(cache_dir)!r})`, or pass None to use memory."
+        raise wrong_value(f"cache_dir={cache_dir!r}", f"{what}, and there is no such folder", cure)
+    if not os.access(cache_dir, os.W_OK | os.X_OK):
+        cure = "Pass a folder that you may write to, or None to use memory."
+        raise wrong_value(f"cache_dir={cache_dir!r}", f"{what}, and it cannot be written to", cure)
+
+
+class Snapshot:
+    """Everything that a training run changes: `restore()` puts it back, as often as wanted; `close()` frees the copies.
+
+    As a context manager it does both on leaving, also by an exception. Not put back: compiled steps (they hold no
+    state of their own), and the position of data that has none to set (a generator's, an iterator's).
 
     Args:
-        model: a compiled model. An optimizer without variables gets them, as `fit` would give it.
+        model: a compiled model.
         cache_dir: an existing folder for a temporary file with the copies; `None` keeps them in memory.
         data: what the training will read; the random number generators among its attributes are remembered too.
 
     Raises:
         ValueError: when `cache_dir` is no folder that can be written to.
-        RuntimeError: when a variable has no value, because a fit died before its first batch (JAX).
 
     Example:
         >>> import keras, numpy as np
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
         >>> model.compile("adam", "mse")
         >>> before = model.get_weights()
-        >>> with take(model):
+        >>> with Snapshot(model) as snapshot:
+        ...     snapshot.take()
         ...     _ = model.fit(np.ones((8, 3)), np.ones((8, 1)), verbose=0)
         >>> all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
         True
     """
-    check_cache_dir("lr_find", cache_dir)
-    return Snapshot(model, cache_dir, data)
 
-
-def check_cache_dir(where: str, cache_dir: str | os.PathLike[str] | None) -> None:
-    """Raise, in the words of `where`, unless `cache_dir` is `None` or a folder that can be written to."""
-    if cache_dir is None:
-        return
-    what = "it is the folder for a temporary copy of the model's state"
-    if not isinstance(cache_dir, str | os.PathLike):
-        raise wrong_type(where, f"cache_dir={cache_dir!r}", what, "Pass the path of a folder, or None to use memory.")
-    if not Path(cache_dir).is_dir():
-        cure = f"Make it first, for example with `os.makedirs({os.fspath(cache_dir)!r})`, or pass None to use memory."
-        raise wrong_value(where, f"cache_dir={cache_dir!r}", f"{what}, and there is no such folder", cure)
-    if not os.access(cache_dir, os.W_OK | os.X_OK):
-        cure = "Pass a folder that you may write to, or None to use memory."
-        raise wrong_value(where, f"cache_dir={cache_dir!r}", f"{what}, and it cannot be written to", cure)
-
-
-class Snapshot:
-    """What `take` gives: `restore()` puts everything back, as often as wanted; `close()` frees the copies.
-
-    As a context manager it does both on leaving, also by an exception. Not put back: compiled steps (they hold no
-    state of their own), and the position of data that has none to set (a generator's, an iterator's).
-    """
-
-    def __init__(self, model: keras.Model, cache_dir: str | os.PathLike[str] | None, data: Any) -> None:
+    def __init__(
+        self, model: keras.Model, cache_dir: str | os.PathLike[str] | None = None, data: Any = None
+    ) -> None:
+        check_cache_dir(cache_dir)
         self._model = model
-        self._data = data
         self._store: _Store = _Memory() if cache_dir is None else _File(cache_dir)
         self._steps: dict[Hashable, Step] = {}
+        self._attributes: Step = ("the model's attributes", state.keep_attributes(model))
+        self._random = rng.keep_random_states(data)
+
+    def take(self) -> None:
+        """Copy the state of the model, which is built. An optimizer without variables gets them, as `fit` would do.
+
+        Raises:
+            RuntimeError: when a variable has no value, because a fit died before its first batch (JAX).
+        """
         try:
-            building.build_optimizer(model)
-            self._attributes: Step = ("the model's attributes", state.keep_attributes(model))
-            self._optimizers = state.keep_optimizers(model)
-            self._copy_new()
-            self._random = rng.keep_random_states(data)
-            self._python = random.getstate()
+            optimizer = self._model.optimizer
+            if optimizer is not None and not optimizer.built:
+                with backend().scope(self._model):
+                    optimizer.build(self._model.trainable_variables)
+            for key, content in state.contents(self._model, self._steps):
+                loads = [self._store.keep(array) for array in content.arrays]
+                self._steps[key] = (content.name, _putter(content.put, loads))
         except BaseException:
             self.close()
             raise
-
-    def complete(self, iterator: Any) -> None:
-        """Build what the first batch would build (TensorFlow), and remember that too.
-
-        Args:
-            iterator: what Keras gives to the train function; no batch is taken from it.
-        """
-        if building.is_built(self._model):
-            return
-        before = random.getstate()
-        building.build_like_first_batch(self._model, iterator)
-        self._optimizers = state.keep_optimizers(self._model)
-        self._copy_new()
-        if before == self._python:
-            # What initializers drew has to stay drawn: the next fit finds the model built.
-            self._random[0] = rng.keep_python()
-            self._python = random.getstate()
 
     def restore(self) -> None:
         """Put everything back.
@@ -108,7 +96,7 @@ class Snapshot:
         Raises:
             RuntimeError: when something could not be put back; the message names it, all else is as it was.
         """
-        self._do([self._attributes, *self._optimizers, *self._steps.values(), *self._new(), *self._random])
+        self._do([self._attributes, *self._steps.values(), *self._new(), *self._random])
 
     def rewind(self) -> None:
         """Put back what a batch changes, between two batches of a fit that goes on.
@@ -138,17 +126,14 @@ class Snapshot:
 
     def _do(self, steps: list[Step]) -> None:
         if self._store.closed:
-            raise wrong_state("Snapshot.restore", "a closed snapshot", "its copies are gone", "Restore before `close`.")
+            raise wrong_state("a closed snapshot", "its copies are gone", "Restore before `close`.")
         with contextlib.ExitStack() as stack:  # each of them is done, whatever another one raises
             for name, put in reversed(steps):
                 stack.callback(_put_back, name, put)
 
-    def _copy_new(self) -> None:
-        for key, content in state.contents(self._model, self._steps):
-            loads = [self._store.keep(array) for array in content.arrays]
-            self._steps[key] = (content.name, _putter(content.put, loads))
-
     def _new(self) -> list[Step]:
+        if not self._steps:  # nothing was copied, so nothing was trained
+            return []
         return [
             ("metrics made since", lambda: state.reset_new_metrics(self._model, self._steps)),
             ("weights made since", self._refuse_unknown),
@@ -158,7 +143,6 @@ class Snapshot:
         unknown = state.unknown_weights(self._model, self._steps)
         if unknown:
             raise wrong_state(
-                "lr_find",
                 f"weights that the training made ({', '.join(unknown)})",
                 "their first values are not known",
                 "Build the model first, for example by calling it on a batch.",
@@ -174,7 +158,7 @@ def _put_back(name: str, put: Callable[[], None]) -> None:
     except Exception as error:
         cure = "Load the weights again, or make and compile the model anew."
         found = f"no way to put back `{name}` ({type(error).__name__}: {error})"
-        raise wrong_state("lr_find", found, "what else it could put back is as it was before", cure) from error
+        raise wrong_state(found, "what else it could put back is as it was before", cure) from error
 
 
 def _putter(put: Callable[[list[Array]], None], loads: list[Callable[[], Array]]) -> Callable[[], None]:

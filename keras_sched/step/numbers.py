@@ -1,4 +1,4 @@
-"""A backend's scalar as a Python number; where it is on a device this waits for it."""
+"""A backend's scalar as a Python number; where it lies on a device, this waits for it."""
 
 from typing import Any
 

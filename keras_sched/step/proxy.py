@@ -1,4 +1,4 @@
-"""A hyper-parameter whose value the compiled step reads from the table."""
+"""A scheduled value that the compiled step reads: a traced scalar that also answers Python's questions."""
 
 from typing import Any
 
@@ -7,21 +7,20 @@ from keras import ops
 from keras_sched.errors import wrong_state
 
 
-class Traced:
-    """Stands in for a Python number among an optimizer's attributes while a compiled step is made.
+class Proxy:
+    """Stands in for a Python number while a compiled step is traced.
 
-    In arithmetic and as a tensor it is the row's value. Where Keras asks a question that needs its answer while the
-    step is made (`if self.momentum != 0`), it answers from `nominal`, the value that the optimizer was made with.
+    In arithmetic and as a tensor it is the row's value. Where Keras asks a question in Python (`if self.momentum != 0`)
+    it answers from `nominal`, the value that the optimizer was made with.
 
     Args:
         value: a float32 scalar tensor.
-        complement: a float32 scalar tensor, 1 - value, taken in float64 before it was rounded: 1 - 0.999 in float32
-            is off by 5e-5.
+        complement: a float32 scalar tensor: 1 - value, subtracted in float64. (1 - 0.999 in float32 is off by 5e-5.)
         nominal: a number.
     """
 
     __slots__ = ("complement", "nominal", "value")
-    __hash__ = None  # type: ignore[assignment]  # as a tensor, it compares by value
+    __hash__ = None  # type: ignore[assignment]  # like a tensor, it compares by value
 
     def __init__(self, value: Any, complement: Any, nominal: float) -> None:
         self.value = value
@@ -45,38 +44,38 @@ class Traced:
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
         return self.value if dtype is None else ops.cast(self.value, dtype)
 
-    # In arithmetic. `ops` and not the tensor's own operators: these refuse a float16 variable on TensorFlow.
+    # In arithmetic: `ops`, because a tensor's own operators refuse a float16 variable on TensorFlow.
     def __add__(self, other: Any) -> Any:
-        return ops.add(self.value, _plain(other))
+        return ops.add(self.value, _tensor(other))
 
     def __radd__(self, other: Any) -> Any:
-        return ops.add(_plain(other), self.value)
+        return ops.add(_tensor(other), self.value)
 
     def __sub__(self, other: Any) -> Any:
         if _is_one(other):
             return ops.negative(self.complement)
-        return ops.subtract(self.value, _plain(other))
+        return ops.subtract(self.value, _tensor(other))
 
     def __rsub__(self, other: Any) -> Any:
-        return self.complement if _is_one(other) else ops.subtract(_plain(other), self.value)
+        return self.complement if _is_one(other) else ops.subtract(_tensor(other), self.value)
 
     def __mul__(self, other: Any) -> Any:
-        return ops.multiply(self.value, _plain(other))
+        return ops.multiply(self.value, _tensor(other))
 
     def __rmul__(self, other: Any) -> Any:
-        return ops.multiply(_plain(other), self.value)
+        return ops.multiply(_tensor(other), self.value)
 
     def __truediv__(self, other: Any) -> Any:
-        return ops.true_divide(self.value, _plain(other))
+        return ops.true_divide(self.value, _tensor(other))
 
     def __rtruediv__(self, other: Any) -> Any:
-        return ops.true_divide(_plain(other), self.value)
+        return ops.true_divide(_tensor(other), self.value)
 
     def __pow__(self, other: Any) -> Any:
-        return ops.power(self.value, _plain(other))
+        return ops.power(self.value, _tensor(other))
 
     def __rpow__(self, other: Any) -> Any:
-        return ops.power(_plain(other), self.value)
+        return ops.power(_tensor(other), self.value)
 
     def __neg__(self) -> Any:
         return ops.negative(self.value)
@@ -102,18 +101,17 @@ class Traced:
 
     def __float__(self) -> float:
         raise wrong_state(
-            "keras_sched",
-            "an optimizer that turns a scheduled hyper-parameter into a Python number inside the compiled step",
-            "its value would be frozen there",
-            "Compile the model with `run_eagerly=True`, or leave that hyper-parameter out of the schedule.",
+            "a scheduled value that the compiled step turns into a Python number",
+            "it would stay the same for all batches",
+            "Compile the model with `run_eagerly=True`, or leave this value out of the schedule.",
         )
 
     __int__ = __float__
     __index__ = __float__
 
 
-def _plain(other: Any) -> Any:
-    return other.value if isinstance(other, Traced) else other
+def _tensor(other: Any) -> Any:
+    return other.value if isinstance(other, Proxy) else other
 
 
 def _is_one(other: Any) -> bool:

@@ -1,0 +1,7 @@
+"""The seam: a scheduled training step. Alone in knowing Keras' private names, and what differs between backends."""
+
+from keras_sched.step.backend import backend
+from keras_sched.step.fit import ScheduledFit
+from keras_sched.step.inner import InnerOptimizer, Plan, compiled_rate
+
+__all__ = ["InnerOptimizer", "Plan", "ScheduledFit", "backend", "compiled_rate"]

@@ -1,0 +1,274 @@
+"""What the seam asks of a backend. `jax.py`, `tensorflow.py` and `torch.py` hold all that differs between them."""
+
+import functools
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_sched.errors import wrong_state
+from keras_sched.step.override import Override
+from keras_sched.step.table import Layout, Table
+
+Arrays = Sequence[NDArray[Any]]
+
+
+class Content(NamedTuple):
+    """One piece of a model's state.
+
+    `arrays` are host arrays that nobody else holds; `put` takes equal ones, which it may keep, and puts them back.
+    """
+
+    name: str
+    arrays: Arrays
+    put: Callable[[Arrays], None]
+
+
+class ScheduledStep(ABC):
+    """A training step that reads its values from a table.
+
+    Args:
+        model: the compiled model.
+        overrides: one for each scheduled optimizer.
+        layouts: one for each scheduled optimizer.
+    """
+
+    def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
+        self.model = model
+        self.overrides = list(overrides)
+        self.layouts = list(layouts)
+        self.batches = batches_per_call(model)
+        self.searching = False
+        """Whether each batch begins with empty metrics, so that the loss in its logs is its own."""
+        self.uneven = False
+        """Whether an optimizer made more updates in some batches than in others."""
+        self._empty: list[Any] | None = None
+
+    @abstractmethod
+    def function(self, *arguments: Any) -> Any:
+        """What takes the place of `model.train_function`."""
+
+    @abstractmethod
+    def begin(self, tables: Sequence[Table], plain: Callable[..., Any]) -> None:
+        """Take the rows from these tables from now on; `plain` is the train function of the model."""
+
+    @abstractmethod
+    def anchor(self, which: int, row: int, count: int, *, changed: bool = False) -> int:
+        """Let the coming batch take row `row` of table `which`.
+
+        Args:
+            which: the number of the optimizer.
+            row: the row.
+            count: how many updates the optimizer has counted so far.
+            changed: whether the table has other values than before.
+
+        Returns:
+            How many batches can be run until `anchor` has to be called again.
+        """
+
+    def mend(self, arguments: tuple[Any, ...], result: Any) -> None:
+        """Mend what a step that died has left in the model, where that is needed.
+
+        Args:
+            arguments: what the step was called with.
+            result: what it returned, or `None` where it did not get so far.
+        """
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Let the optimizers take scheduled values while the block runs."""
+        with ExitStack() as stack:
+            for override in self.overrides:
+                stack.enter_context(override.installed())
+            yield
+
+    def learn_updates(self) -> bool:
+        """Note how many updates each optimizer has made in this batch; whether that is news."""
+        news = False
+        for override in self.overrides:
+            if override.updates not in (0, override.per_batch):
+                self.uneven = self.uneven or override.per_batch > 1
+                override.per_batch, news = override.updates, True
+        return news
+
+    @property
+    def empty(self) -> list[Any]:
+        """The first value of each variable of the model's metrics; `None` where `reset_state` leaves one alone."""
+        variables = self.model.metrics_variables
+        if self._empty is None or len(self._empty) != len(variables):
+            with keras.StatelessScope(state_mapping=[]) as scope:
+                self.model.reset_metrics()
+            values: list[Any] = [scope.get_current_value(variable) for variable in variables]
+            self._empty = [value if value is None else self.constant(value) for value in values]
+        return self._empty
+
+    def constant(self, value: Any) -> Any:
+        """A tensor as it is best kept, to be assigned before each batch of a search."""
+        return keras.ops.convert_to_tensor(value)
+
+    def empty_metrics(self) -> None:
+        """Do what `reset_metrics` does, which makes the values anew each time."""
+        for variable, value in zip(self.model.metrics_variables, self.empty, strict=True):
+            if value is not None:
+                variable.assign(value)
+
+
+class WindowedStep(ScheduledStep):
+    """A compiled step, which reads its row from a window of the table on the device."""
+
+    def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
+        super().__init__(model, overrides, layouts)
+        self.compiled = not model.run_eagerly
+        self.tables: Sequence[Table] = ()
+        self._firsts: list[int | None] = []
+        self._anchors: list[tuple[int, int]] = []
+
+    @abstractmethod
+    def load(self, which: int, window: NDArray[np.float32]) -> None:
+        """Give the step another window, (rows, width)."""
+
+    @abstractmethod
+    def start(self, which: int, start: int) -> None:
+        """Let an update at count c take row (c - start) // updates a batch of the window."""
+
+    def begin(self, tables: Sequence[Table], plain: Callable[..., Any]) -> None:
+        """Take the rows from these tables from now on."""
+        self.tables = tables
+        self._firsts = [None for _ in tables]
+        self._anchors = [(0, 0) for _ in tables]
+
+    def anchor(self, which: int, row: int, count: int, *, changed: bool = False) -> int:
+        """Let the coming batch take row `row`: in a new window where it is not in the one on the device."""
+        first, rows = self._firsts[which], self.layouts[which].rows
+        if changed or first is None or not first <= row <= first + rows - self.batches:
+            # Some rows before it, for a checkpoint whose count lies before this one's.
+            first = self._firsts[which] = max(0, row - rows // 4)
+            self.load(which, self.tables[which].rows(first, rows))
+        self._anchors[which] = row - first, count
+        self._start(which)
+        return first + rows - row
+
+    def place(self, which: int, since: Any, updates: int = 0) -> Any:
+        """The row's place in the window, `since` updates after its start; this batch has made `updates` of them."""
+        per_batch = self.overrides[which].per_batch
+        return since if per_batch == 1 else (since - updates) // per_batch
+
+    def check_updates(self) -> None:
+        """At the end of a batch: where it made other updates than was known, give each batch its row.
+
+        Raises:
+            TraceAgainError: while the step is traced; nothing has run then.
+        """
+        if self.learn_updates():
+            for which in range(len(self.layouts)):
+                self._start(which)
+            if self.compiled:
+                raise TraceAgainError
+
+    def _start(self, which: int) -> None:
+        place, count = self._anchors[which]
+        self.start(which, count - place * self.overrides[which].per_batch)
+
+
+class TraceAgainError(Exception):
+    """A trace has shown how many updates a batch makes: what was traced is thrown away."""
+
+
+class Backend(ABC):
+    """What differs between the backends. The methods here do what is right where nothing has to be done."""
+
+    compiles = True
+    """Whether a step is compiled with Python numbers as constants."""
+
+    @abstractmethod
+    def make_step(
+        self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]
+    ) -> ScheduledStep:
+        """A step for a model that `fit` is about to train."""
+
+    @abstractmethod
+    def being_traced(self, arguments: Any) -> bool:
+        """Whether the code that was called with `arguments` runs only once, while a step is compiled."""
+
+    @abstractmethod
+    def read(self, variable: keras.Variable) -> Content:
+        """A variable's value, every bit of it."""
+
+    def private_names(self) -> dict[str, Any]:
+        """{kind: an object} of whatever only this backend has: `keras_names.py` says which names of it are used."""
+        return {}
+
+    @property
+    def end_of_data(self) -> tuple[type[BaseException], ...]:
+        """What a train function raises where its data has no more batches."""
+        return (StopIteration,)
+
+    def check_model(self, model: keras.Model) -> None:
+        """Raise where `model` cannot be scheduled on this backend."""
+
+    def contents(self, model: keras.Model) -> Iterator[tuple[Any, Callable[[], Content]]]:
+        """(key, how to read it) of a model's state that is in no Keras variable."""
+        yield from ()
+
+    def attach_state(self, model: keras.Model) -> None:
+        """Give the model's variables their values, which may be on their way through the steps of an epoch."""
+
+    def forget_state(self, model: keras.Model) -> None:
+        """Let go of values on their way, which would be written over what was put back."""
+
+    def in_flight(self, model: keras.Model, variable: keras.Variable, arguments: tuple[Any, ...]) -> Any:
+        """The value of a variable before a step, which is called with `arguments`."""
+        return variable
+
+    def replaced(
+        self, model: keras.Model, variable: keras.Variable, value: float, arguments: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """The step's arguments where the variable is to have another value."""
+        variable.assign(value)
+        return arguments
+
+    def scope(self, model: keras.Model) -> AbstractContextManager[Any]:
+        """Where variables for `model` are made."""
+        return nullcontext()
+
+    def build(self, model: keras.Model, arguments: tuple[Any, ...]) -> None:
+        """Build what the first batch would build, from the arguments of its step."""
+
+    def mean_over_processes(self, loss: Any) -> Any:
+        """The mean of a loss over the processes that train together."""
+        return loss
+
+    def after_evaluation(self, model: keras.Model) -> None:
+        """Go on training after an `evaluate` between two batches."""
+
+
+def batches_per_call(model: keras.Model) -> int:
+    """How many batches one call of the train function runs, at most."""
+    return int(getattr(model, "steps_per_execution", 1) or 1)
+
+
+def backend() -> Backend:
+    """The backend of this process.
+
+    Raises:
+        RuntimeError: when Keras runs on one that does not train.
+    """
+    return _backend(keras.backend.backend())
+
+
+@functools.cache
+def _backend(name: str) -> Backend:
+    known = {"jax": "JaxBackend", "tensorflow": "TensorFlowBackend", "torch": "TorchBackend"}
+    if name not in known:
+        raise wrong_state(
+            f"the backend `{name}`",
+            "a schedule needs a backend that trains",
+            "Set KERAS_BACKEND to jax, tensorflow or torch before Keras is imported.",
+        )
+    module = importlib.import_module(f"keras_sched.step.{name}")
+    return getattr(module, known[name])()

@@ -1,0 +1,315 @@
+"""One scheduled fit of one model: what changes when it begins, and is put back when it ends, however it ends."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_sched.errors import wrong_state
+from keras_sched.hypers import RATE, innermost
+from keras_sched.step.attributes import put, take_away
+from keras_sched.step.backend import ScheduledStep, backend, batches_per_call
+from keras_sched.step.cache import StepKey, cached_step
+from keras_sched.step.inner import InnerOptimizer, Plan
+from keras_sched.step.keras_names import check_keras
+from keras_sched.step.numbers import as_int
+from keras_sched.step.override import Override
+from keras_sched.step.shown import ShownRate
+from keras_sched.step.table import Layout
+
+_FIT = "_keras_sched_fit"
+
+
+class ScheduledFit:
+    """The schedules of every callback of one `fit`.
+
+    Args:
+        model: the compiled model.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        check_keras()
+        backend().check_model(model)
+        self.model = model
+        self.alive = True
+        self.searching: Callable[[], int] | None = None
+        """In a search for a learning rate: gives the row at which an epoch begins."""
+        self.before_first_batch: Callable[[tuple[Any, ...]], None] | None = None
+        """Called once, with the arguments of the step."""
+        self.step: ScheduledStep | None = None
+        self._inner: dict[int, InnerOptimizer] = {}
+        self._shown: dict[int, ShownRate] = {}
+        self._plain: Any = None
+        self._at_end = ExitStack()
+        self._in_epoch = self._at_first_batch = self._stepped = False
+        self._ran = 0  # batches since the last anchor
+        self._limit = 0  # how many there may be until the window ends
+
+    @classmethod
+    def of(cls, model: keras.Model) -> "ScheduledFit":
+        """The running fit's, made by the first callback that asks."""
+        running = vars(model).get(_FIT)
+        if running is None or not running.alive:
+            running = cls(model)
+            # First what ends it, so that a fit interrupted here is ended by the next one.
+            put(model, "make_train_function", running._make_train_function)
+            put(model, _FIT, running)
+        return running
+
+    @staticmethod
+    def end_of(model: keras.Model) -> None:
+        """End the fit of `model`, where one that died has left something."""
+        running = vars(model).get(_FIT)
+        if running is not None:
+            running.end()
+
+    def inner(self, optimizer: keras.Optimizer) -> list[InnerOptimizer]:
+        """The inner optimizers of an optimizer, each the same object whenever it is asked for.
+
+        Raises:
+            RuntimeError: when they are not known yet.
+        """
+        if not innermost(optimizer) and self.model.built:
+            with backend().scope(self.model):
+                optimizer.build(self.model.trainable_variables)  # a function divides the variables among them
+        if not innermost(optimizer):
+            raise wrong_state(
+                "a `MultiOptimizer` that a function divides, and a model that is not built",
+                "its optimizers are not known before the model's variables are",
+                "Build the model first: begin it with `keras.Input`, or call `model.build(input_shape)`.",
+            )
+        skips = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        return [self._inner.setdefault(id(each), InnerOptimizer(each, skips=skips)) for each in innermost(optimizer)]
+
+    def add(self, inner: InnerOptimizer, plan: Plan) -> None:
+        """Take what one callback schedules on one inner optimizer."""
+        if not plan.curves:
+            return
+        inner.add(plan)
+        if inner.table.scheduled(RATE) and id(inner) not in self._shown:
+            shown = ShownRate(inner.optimizer, lambda: float(self.last_value(inner, RATE)[-1]))
+            self._shown[id(inner)] = shown  # first, so that one which is interrupted half way is removed too
+            shown.install()
+
+    def at_end(self, put_back: Callable[[], None]) -> None:
+        """Have `put_back` called once, after the rest was put back; the last one asked for is called first."""
+        self._at_end.callback(put_back)
+
+    @contextmanager
+    def ended_by_errors(self) -> Iterator[None]:
+        """Around a hook of ours: put everything back where it dies."""
+        try:
+            yield
+        except BaseException:
+            self.end()
+            raise
+
+    @property
+    def running(self) -> bool:
+        """Whether the fit's first epoch has begun."""
+        return self.step is not None
+
+    # While the fit runs
+
+    def begin_epoch(self, row: int | None) -> None:
+        """Let the coming batch take row `row`; the one after the last where that is not known."""
+        if self._in_epoch:
+            return
+        self.check_alive()
+        if self.step is None:
+            self._install()
+        row = row if self.searching is None else self.searching()
+        for each in self._scheduled():
+            each.anchor(each.first_row if row is None else row)
+        self._anchor()
+        self._in_epoch = self._at_first_batch = True
+
+    def check_alive(self) -> None:
+        """Raise a `RuntimeError` where something has ended the schedule before its fit."""
+        if not self.alive:
+            raise wrong_state(
+                "a schedule that has ended before its fit",
+                "a `fit`, `train_on_batch` or `compile` of the same model, inside this fit, has ended it",
+                "Train that in a fit of its own, or another model in it.",
+            )
+
+    def end_epoch(self) -> None:
+        """Note the rows that this epoch used, and check that they are those of its batches."""
+        if not self._in_epoch:
+            return
+        self._in_epoch = False
+        for each in self._scheduled():
+            each.per_batch = self._per_batch(each)
+            batches, count = self._rows_run(each), each.count()
+            if self.searching is None and self.alive:
+                self._check_updates(each, count - each.first_count)
+            each.account(batches, count)
+        self._stepped = self._stepped or bool(self._ran)
+        self._ran = 0
+
+    def end(self) -> None:
+        """Put everything back: when the fit ends, when its step dies, and before the next fit begins."""
+        if not self.alive:
+            return
+        self.alive = False
+        try:
+            self.end_epoch()
+        finally:
+            self._put_back()
+            self._at_end.close()
+
+    def die(self, arguments: tuple[Any, ...] = (), result: Any = None) -> None:
+        """End inside a step, or between two batches."""
+        self.end()
+        if self.step is not None and arguments:
+            self.step.mend(arguments, result)
+
+    # What was used
+
+    def used(self, inner: InnerOptimizer, attribute: str) -> NDArray[np.float64]:
+        """The values of `attribute` in the batches run so far: (N, groups)."""
+        return inner.used(attribute, self._rows_run(inner))
+
+    def last_value(self, inner: InnerOptimizer, attribute: str) -> NDArray[np.float64]:
+        """The value of the last batch run, (groups,), or before any that of the first one to come."""
+        return inner.last_value(attribute, self._rows_run(inner))
+
+    # Inside
+
+    def _scheduled(self) -> list[InnerOptimizer]:
+        return [each for each in self._inner.values() if each.plans]
+
+    def _install(self) -> None:
+        inner = self._scheduled()
+        batches = batches_per_call(self.model)
+        layouts = [Layout(each.table, each.optimizer, batches) for each in inner]
+
+        def make() -> ScheduledStep:
+            overrides = [Override(each.optimizer, each.groups, each.group) for each in inner]
+            return backend().make_step(self.model, overrides, layouts)
+
+        self._plain = self.model.train_function
+        key = StepKey.of(self.model, inner, layouts)
+        self.step = cached_step(self.model, key, make) if backend().compiles else make()
+        self.step.searching = self.searching is not None
+        self.step.begin([each.table for each in inner], self._plain)
+        self.model.train_function = self._function
+        for each, override in zip(inner, self.step.overrides, strict=True):
+            if id(each) in self._shown:
+                self._shown[id(each)].override = override
+
+    def _put_back(self) -> None:
+        """Every part can be done twice, so that an end which was interrupted is made good by the next one."""
+        for shown in self._shown.values():
+            shown.remove()
+        if self.step is not None:
+            for override in self.step.overrides:
+                override.remove()
+            if self.model.train_function == self._function:
+                self.model.train_function = self._plain
+        for name in (_FIT, "make_train_function"):
+            take_away(self.model, name)
+
+    def _function(self, *arguments: Any) -> Any:
+        """What `model.train_function` is: the step, with its window kept ahead."""
+        step, result = self.step, None
+        if step is None or not self.alive:
+            self.check_alive()
+        try:
+            if self._at_first_batch:
+                arguments = self._first_batch(arguments)
+            if self._ran + step.batches > self._limit:
+                self._refill(arguments)
+            result = step.function(*arguments)
+            self._ran += step.batches
+        except BaseException as error:
+            if not isinstance(error, backend().end_of_data):
+                self.die(arguments, result)
+            raise
+        return result
+
+    def _first_batch(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Of an epoch: scale the rest of the schedule by what others have written, before our hook or after it."""
+        self._at_first_batch = False
+        if self.before_first_batch is not None:
+            self.before_first_batch(arguments)
+            self.before_first_batch = None
+        scaled = False
+        for each in self._scheduled():
+            shown = self._shown.get(id(each))
+            if shown is None or shown.variable is None:
+                continue
+            factor = shown.factor(backend().in_flight(self.model, shown.variable, arguments))
+            if factor != 1.0:
+                arguments = backend().replaced(self.model, shown.variable, shown.compiled, arguments)
+                if self.searching is None:
+                    each.table.scale_rate(each.first_row, factor)
+                    scaled = True
+        if scaled:
+            self._anchor(changed=True)
+        return arguments
+
+    def _anchor(self, *, changed: bool = False) -> None:
+        step: Any = self.step
+        pairs = enumerate(self._scheduled())
+        self._limit = min(step.anchor(which, e.first_row, e.first_count, changed=changed) for which, e in pairs)
+        self._ran = 0
+
+    def _refill(self, arguments: tuple[Any, ...]) -> None:
+        """In the middle of an epoch, once a window: go on with the rows that come."""
+        for each in self._scheduled():
+            count = as_int(backend().in_flight(self.model, each.optimizer._iterations, arguments))
+            each.account((count - each.first_count) // self._per_batch(each), count)
+        self._anchor()
+
+    def _per_batch(self, inner: InnerOptimizer) -> int:
+        overrides: Sequence[Override] = [] if self.step is None else self.step.overrides
+        return next((each.per_batch for each in overrides if each.optimizer is inner.optimizer), 1)
+
+    def _rows_run(self, inner: InnerOptimizer) -> int:
+        """Rows used since the last anchor: what the optimizer counted; where that is in flight, what was called."""
+        return min(max(inner.count() - inner.first_count, 0) // self._per_batch(inner), self._ran)
+
+    def _check_updates(self, inner: InnerOptimizer, updates: int) -> None:
+        """At an epoch's end: refuse an optimizer that did not step, or not as often in each batch."""
+        if not self._ran or inner.skips or not inner.optimizer.built or updates < 0:
+            return
+        step: Any = self.step
+        kind = f"the optimizer `{inner.name}`"
+        if not updates and not self._stepped:
+            raise wrong_state(
+                f"{kind} without one update in the first epoch",
+                f"its schedule had no effect; {self._others(inner)}",
+                "Pass the optimizer that your `train_step` applies, for example `optimizer=model.d_optimizer`.",
+            )
+        batches = updates // inner.per_batch
+        enough = batches == self._ran if step.batches == 1 else self._ran - step.batches < batches <= self._ran
+        if step.uneven or updates % inner.per_batch or (updates and not enough):
+            raise wrong_state(
+                f"{kind} with {updates} updates in {self._ran} batches",
+                "a schedule has one row a batch, so each batch has to make the same number of updates",
+                "Apply the optimizer in each batch, or compile with `gradient_accumulation_steps=`.",
+            )
+
+    def _others(self, inner: InnerOptimizer) -> str:
+        found = {name: each for name, each in vars(self.model).items() if isinstance(each, keras.Optimizer)}
+        stepped = [f"`model.{name}`" for name, each in found.items() if as_int(each.iterations) and each is not inner]
+        return f"those that made updates are {', '.join(stepped)}" if stepped else "no optimizer of the model made one"
+
+    def _make_train_function(self, force: bool = False) -> Any:
+        """What `model.make_train_function` is while a schedule is on. `fit` and `train_on_batch` call it first."""
+        if not force or self.step is None:
+            self.end()
+            return self.model.make_train_function(force)
+        # Somebody wants what was changed to take effect: the plain function and ours are made anew.
+        if self.model.train_function == self._function:
+            self.model.train_function = self._plain
+        made = type(self.model).make_train_function(self.model, force=True)
+        for override in self.step.overrides:
+            override.remove()
+        self._install()
+        self._anchor(changed=True)
+        return made

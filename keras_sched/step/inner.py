@@ -1,0 +1,152 @@
+"""One inner optimizer in a scheduled fit: its table, and which rows of it were used."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_sched.curves import Curve
+from keras_sched.errors import wrong_value
+from keras_sched.hypers import RATE, momentum_attribute
+from keras_sched.step.backend import backend
+from keras_sched.step.numbers import as_float, as_int
+from keras_sched.step.table import Table
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one callback schedules on one optimizer.
+
+    Args:
+        curves: {attribute: row numbers -> values, (N,) or (N, G)}; row 0 is the first batch of epoch 0.
+        total: the row from which on the values do not change.
+        groups: the number of parameter groups, 1 where there are none.
+        group_of: {id of a trainable variable: its group}; empty where there are no groups.
+        momentum_correction: whether the momentum is multiplied by the ratio of two successive rates.
+        names: {attribute: the name by which the user called it}.
+        grouped: the attributes that have a value for each parameter group.
+    """
+
+    curves: Mapping[str, Curve]
+    total: int
+    groups: int = 1
+    group_of: Mapping[int, int] = field(default_factory=dict)
+    momentum_correction: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+    grouped: frozenset[str] = frozenset()
+
+
+class InnerOptimizer:
+    """An optimizer that holds hyper-parameters itself: inside a `LossScaleOptimizer`, or one of a `MultiOptimizer`.
+
+    Args:
+        optimizer: that optimizer.
+        skips: whether a loss scale around it may skip updates.
+    """
+
+    def __init__(self, optimizer: keras.Optimizer, *, skips: bool = False) -> None:
+        self.optimizer = optimizer
+        self.name = optimizer.name
+        self.skips = skips
+        self.plans: list[Plan] = []
+        self.group_of: Mapping[int, int] = {}
+        self.groups = 1
+        self.table: Table
+        self.first_count = 0
+        """The optimizer's count when `first_row` was the coming row."""
+        self.first_row = 0
+        self.per_batch = 1
+        """How many updates it makes in a batch."""
+        self._used: list[tuple[int, int]] = []  # (first row, how many), one for each stretch without a gap
+
+    def add(self, plan: Plan) -> None:
+        """Take one more callback's plan, and make the table anew.
+
+        Raises:
+            ValueError: when another callback schedules the same attribute, or divides the variables differently.
+        """
+        for attribute in plan.curves:
+            if any(attribute in other.curves for other in self.plans):
+                raise wrong_value(
+                    repr(plan.names.get(attribute, attribute)),
+                    f"`{attribute}` is scheduled by another callback of this fit already",
+                    "Leave it out of one of the two.",
+                )
+        if plan.groups > 1:
+            if self.groups > 1 and dict(plan.group_of) != dict(self.group_of):
+                raise wrong_value(
+                    f"{plan.groups} parameter groups",
+                    f"another callback of this fit has divided the variables differently, into {self.groups}",
+                    "Give both the same `groups=`.",
+                )
+            self.groups, self.group_of = plan.groups, plan.group_of
+        self.plans.append(plan)
+        self._make_table()
+        self.table.check_correction()
+
+    def group(self, variable: keras.Variable) -> int:
+        """The parameter group of a trainable variable."""
+        return self.group_of.get(id(variable), self.groups - 1)
+
+    def count(self) -> int:
+        """How many updates the optimizer has counted."""
+        return as_int(self.optimizer._iterations)
+
+    def anchor(self, row: int) -> None:
+        """The coming batch takes row `row`."""
+        self.first_count, self.first_row = self.count(), row
+
+    def account(self, batches: int, count: int | None = None) -> None:
+        """Note that so many more rows were used; `count` is the optimizer's after them."""
+        if batches:
+            first, before = self._used[-1] if self._used else (self.first_row, 0)
+            if first + before == self.first_row:
+                self._used[-1:] = [(first, before + batches)]
+            else:
+                self._used.append((self.first_row, batches))
+        self.first_row += batches
+        self.first_count = self.first_count + batches * self.per_batch if count is None else count
+
+    def used(self, attribute: str, running: int = 0) -> NDArray[np.float64]:
+        """The values of `attribute` in the batches so far, (N, groups); `running` of them are not accounted yet."""
+        spans = [*self._used, (self.first_row, running)]
+        rows = np.concatenate([np.arange(0), *(np.arange(first, first + count) for first, count in spans)])
+        return self.table.values(attribute, rows)
+
+    def last_value(self, attribute: str, running: int = 0) -> NDArray[np.float64]:
+        """The value of the last batch, (groups,); before any batch, that of the first one."""
+        row = self.first_row + max(running - 1, 0)
+        if not running and self._used:
+            row = sum(self._used[-1]) - 1
+        return self.table.values(attribute, [row])[0]
+
+    def _make_table(self) -> None:
+        """The scheduled columns, and beside them those that let every later fit share the compiled step."""
+        curves: dict[str, Curve] = {}
+        for plan in self.plans:
+            curves |= plan.curves
+        momentum = momentum_attribute(self.optimizer)
+        corrected = momentum == "momentum" and any(plan.momentum_correction for plan in self.plans)
+        if corrected and momentum not in curves:
+            value = float(self.optimizer.momentum)
+            curves["momentum"] = lambda rows: np.full(len(rows), value)
+        names = [RATE] if RATE in curves else []
+        if backend().compiles:
+            names += [momentum] if momentum is not None else []
+            names += ["weight_decay"] if self.optimizer.weight_decay is not None else []
+        self.table = Table(
+            curves,
+            {name: vars(self.optimizer).get(name) for name in names + sorted(set(curves) - set(names))},
+            max(plan.total for plan in self.plans),
+            self.groups,
+            momentum="momentum" if corrected and RATE in curves else None,
+            lag=self.optimizer.gradient_accumulation_steps or 1,
+        )
+
+
+def compiled_rate(optimizer: keras.Optimizer) -> float | None:
+    """The learning rate that an inner optimizer was made with; `None` where that is a schedule of its own."""
+    rate = vars(optimizer)["_learning_rate"]
+    return as_float(rate) if isinstance(rate, keras.Variable) else None

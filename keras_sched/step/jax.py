@@ -1,0 +1,274 @@
+"""JAX: the windows are arguments of the compiled step, and an epoch's state is on its way from step to step."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+from jax.core import Tracer
+from numpy.typing import NDArray
+
+from keras_sched.errors import wrong_state
+from keras_sched.step.attributes import put, take_away
+from keras_sched.step.backend import Arrays, Backend, Content, ScheduledStep, TraceAgainError, WindowedStep
+from keras_sched.step.override import Override
+from keras_sched.step.table import Layout, Values
+
+
+class StatePart(Sequence[Any]):
+    """The values of one kind of variable, in the model's order: for JAX a node of a tree, for Keras a plain object.
+
+    After every batch Keras sets the state on the model, where its tracker walks each list, tuple and dictionary (Keras
+    3.15): for a model of many variables that takes a third of its step.
+    """
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.values[index]
+
+
+jax.tree_util.register_pytree_node(StatePart, lambda part: (part.values, None), lambda _, values: StatePart(values))
+
+
+class JaxStep(WindowedStep):
+    """A jitted `step(state, data, windows)`: the optimizer's variables, donation and shardings stay Keras' own.
+
+    The last row of a window says where it starts, so that there is one array to hand over.
+    """
+
+    def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
+        super().__init__(model, overrides, layouts)
+        self.compiled = bool(model.jit_compile) and not model.run_eagerly
+        self._windows: list[Any] = [None for _ in layouts]
+        self._on_host = [np.zeros((layout.rows + 1, layout.width), np.float32) for layout in layouts]
+        self._step: Callable[..., Any] = self._train
+        self._in_parts = self.compiled and keras.distribution.distribution() is None  # its shardings know lists
+        if self._in_parts:
+            self._step = jax.jit(self._train_parts, donate_argnums=0)
+        elif self.compiled:
+            self._step = jax.jit(
+                self._train, donate_argnums=0, out_shardings=(None, model._get_state_sharding_spec())
+            )
+
+    def function(self, *arguments: Any) -> Any:
+        """Run the batches of one call: `steps_per_execution` of them, or what the data still has."""
+        state, iterator = arguments
+        logs, state = self._one_batch(state, next(iterator))
+        for _ in range(self.batches - 1):
+            try:
+                data = next(iterator)
+            except StopIteration:
+                break
+            logs, state = self._one_batch(state, data)
+        return logs, state
+
+    def load(self, which: int, window: NDArray[np.float32]) -> None:
+        """Take the rows from a new window."""
+        self._on_host[which][:-1] = window
+        self._windows[which] = None
+
+    def start(self, which: int, start: int) -> None:
+        """Write where the window starts into its last row, as the bits of a float."""
+        row, bits = self._on_host[which][-1], np.int32(start).view(np.float32)
+        if self._windows[which] is None or row[:1].view(np.int32)[0] != start:
+            row[0] = bits
+            self._windows[which] = _on_devices(self._on_host[which].copy())
+
+    def mend(self, arguments: tuple[Any, ...], result: Any) -> None:
+        """Reattach the values that Keras took off the model's variables for the step.
+
+        Keras 3.15 loses them where the first step of a fit dies: its loss raises, for example, or its data.
+        """
+        state = arguments[0] if result is None else result[1]
+        for variables, values in zip(_parts(self.model), state, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                if variable._value is None and not value.is_deleted():
+                    variable.assign(value)
+        optimizer = self.model.optimizer
+        if self.searching and isinstance(optimizer, keras.Optimizer):
+            # Keras 3.15 goes on to copy the averages over the weights (`use_ema`), which were put back.
+            put(optimizer, "finalize_variable_values", lambda _: take_away(optimizer, "finalize_variable_values"))
+
+    def constant(self, value: Any) -> Any:
+        """On the host: the step that is given it donates what it makes of it. Shardings want an array that has one."""
+        array = np.asarray(value)
+        return array if keras.distribution.distribution() is None else _on_devices(array)
+
+    def _one_batch(self, state: Any, data: Any) -> Any:
+        if self._in_parts and isinstance(state[0], (list, tuple)):  # the first batch of an epoch
+            state = tuple(StatePart(part) if isinstance(part, (list, tuple)) else part for part in state)
+        if self.searching:
+            metrics = [now if first is None else first for first, now in zip(self.empty, state[3], strict=True)]
+            state = (*state[:3], StatePart(metrics) if self._in_parts else metrics)
+        try:
+            return self._step(state, data, self._windows)
+        except TraceAgainError:
+            return self._step(state, data, self._windows)
+
+    def _train_parts(self, state: Any, data: Any, windows: Any) -> Any:
+        state = tuple(list(part) if isinstance(part, StatePart) else part for part in state)
+        logs, state = self._train(state, data, windows)
+        return logs, tuple(StatePart(part) if isinstance(part, (list, tuple)) else part for part in state)
+
+    def _train(self, state: Any, data: Any, windows: Any) -> Any:
+        for which, (override, window) in enumerate(zip(self.overrides, windows, strict=True)):
+            start = jax.lax.bitcast_convert_type(window[-1, 0], np.int32)
+            override.read = self._reader(which, window, start)
+            override.peek = self._peeker(which, window, start, state)
+        try:
+            with self.installed():
+                result = self.model.train_step(state, data)
+                self.check_updates()
+            return result
+        finally:
+            for override in self.overrides:
+                override.read = None  # it holds this trace's own values
+
+    def _reader(self, which: int, window: Any, start: Any) -> Callable[[int], Values]:
+        count = self.overrides[which].optimizer._iterations
+        return lambda updates: self._row(which, window, count.value - start, updates)
+
+    def _peeker(self, which: int, window: Any, start: Any, state: Any) -> Callable[[], Values] | None:
+        count = _find(self.model, self.overrides[which].optimizer._iterations, state)
+        return None if count is None else lambda: self._row(which, window, count - start, 0)
+
+    def _row(self, which: int, window: Any, since: Any, updates: int) -> Values:
+        layout = self.layouts[which]
+        place = jax.numpy.clip(self.place(which, since, updates), 0, layout.rows - 1)
+        return layout.values(jax.lax.dynamic_index_in_dim(window, place, keepdims=False))
+
+
+class JaxBackend(Backend):
+    """See `Backend`."""
+
+    def make_step(
+        self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]
+    ) -> ScheduledStep:
+        """A step for a model that `fit` is about to train."""
+        return JaxStep(model, overrides, layouts)
+
+    def private_names(self) -> dict[str, Any]:
+        """A model's state in flight, its shardings, and a variable whose value is away."""
+        optimizer = keras.optimizers.SGD(name="specimen")
+        return {"model of JAX": keras.Sequential(name="specimen"), "variable of JAX": optimizer.variables[0]}
+
+    def check_model(self, model: keras.Model) -> None:
+        """Refuse a `make_train_function` of the model's own, which could not be given the windows."""
+        if type(model).make_train_function is not keras.Model.make_train_function:
+            raise wrong_state(
+                f"a `make_train_function` of {type(model).__name__}'s own",
+                "on JAX the schedule has to make the train function itself, to hand over its values",
+                "Override `train_step` in its place.",
+            )
+
+    def being_traced(self, arguments: Any) -> bool:
+        """Whether a value among the arguments is a tracer."""
+        return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
+
+    def read(self, variable: keras.Variable) -> Content:
+        """The parts of an array that lie in this process, each once."""
+        if variable._value is None:
+            raise wrong_state(
+                f"the variable `{variable.path}` without a value",
+                "a fit that died before its first batch took the model's state with it (JAX)",
+                "Load the weights again, or make and compile the model anew.",
+            )
+        value: Any = variable.value
+        if value.is_fully_replicated and value.is_fully_addressable:
+            return _read_whole(variable, value)
+        whole, place, shape = value.is_fully_replicated, value.sharding, value.shape
+        shards = [(None, value)] if whole else [(_corner(s.index, shape), s.data) for s in value.addressable_shards]
+        # `addressable_data(0)` is an array of its own: NumPy's copy of it, which JAX keeps on it, dies with it.
+        parts = {corner: _host(shard.addressable_data(0)) for corner, shard in dict(shards).items()}
+        corners = list(parts)
+
+        def put_back(arrays: Arrays) -> None:
+            by_corner = dict(zip(corners, arrays, strict=True))
+            key: Callable[[Any], Any] = (lambda _: None) if whole else (lambda index: _corner(index, shape))
+            variable.assign(jax.make_array_from_callback(shape, place, lambda index: by_corner[key(index)]))
+
+        return Content(variable.path, list(parts.values()), put_back)
+
+    def attach_state(self, model: keras.Model) -> None:
+        """Let Keras write the state of the running epoch into the variables."""
+        sync = getattr(model, "jax_state_sync", None)
+        if sync is not None:
+            sync()
+
+    def forget_state(self, model: keras.Model) -> None:
+        """Let go of the state of a fit that died, which Keras would still write over the variables."""
+        if hasattr(model, "jax_state_sync"):
+            model._jax_state = None
+            model._jax_state_synced = True
+
+    def in_flight(self, model: keras.Model, variable: keras.Variable, arguments: tuple[Any, ...]) -> Any:
+        """The value in the state that the step is given."""
+        found = _find(model, variable, arguments[0])
+        return variable if found is None else found
+
+    def replaced(
+        self, model: keras.Model, variable: keras.Variable, value: float, arguments: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """In the state that the step is given."""
+        state, *others = arguments
+        before = _find(model, variable, state)
+        if before is None:
+            return super().replaced(model, variable, value, arguments)
+        new = jax.device_put(np.asarray(value, before.dtype), before.sharding)
+        parts = (type(part)([new if each is before else each for each in part]) for part in state)
+        return (tuple(parts), *others)
+
+
+def _parts(model: keras.Model) -> Iterator[list[keras.Variable]]:
+    """The variables of a state's four parts."""
+    yield model.trainable_variables
+    yield model.non_trainable_variables
+    yield model.optimizer.variables
+    yield model.metrics_variables
+
+
+def _find(model: keras.Model, variable: keras.Variable, state: Any) -> Any:
+    """The value of `variable` in a state that is on its way; `None` where it is not in it."""
+    for variables, values in zip(_parts(model), state, strict=False):
+        for each, value in zip(variables, values, strict=False):
+            if each is variable:
+                return value
+    return None
+
+
+def _on_devices(array: Any) -> Any:
+    """The array on the device, or the same on every device of Keras' distribution."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return jax.numpy.asarray(array)
+    layout = keras.distribution.TensorLayout([None] * np.ndim(array), distribution.device_mesh)
+    return keras.distribution.distribute_tensor(jax.numpy.asarray(array), layout)
+
+
+def _read_whole(variable: keras.Variable, value: Any) -> Content:
+    """One array that every device has, all of them in this process: mostly there is one."""
+    place = value.sharding if getattr(value, "committed", True) else None
+
+    def put_back(arrays: Arrays) -> None:
+        array = arrays[0]
+        variable.assign(jax.numpy.asarray(array) if place is None else jax.device_put(array, place))
+
+    return Content(variable.path, [_host(value.addressable_data(0))], put_back)
+
+
+def _corner(index: Any, shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(part.indices(size)[0] for part, size in zip(index, shape, strict=True))
+
+
+def _host(array: Any) -> NDArray[Any]:
+    window = np.asarray(array)
+    # On the CPU it looks into JAX's own memory, which the next step is given to write into.
+    return window.copy() if all(device.platform == "cpu" for device in array.devices()) else window

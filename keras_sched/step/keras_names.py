@@ -1,0 +1,76 @@
+"""The private names that this library leans on: one list, checked before a feature that needs them begins."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_sched.errors import wrong_state
+from keras_sched.step.backend import backend
+
+
+class PrivateName(NamedTuple):
+    """A name that Keras, or a backend, keeps to itself."""
+
+    name: str
+    owner: str
+    """What has it: one of the kinds of `specimens`, or a module."""
+    what_for: str
+    since: str
+    """The oldest version in which it was seen."""
+
+
+# ARCHITECTURE.md has the same table. Tests fail where the two differ, where the package uses another private name, and
+# where Keras drops one of these.
+NAMES = (
+    PrivateName("_apply_weight_decay", "optimizer", "called once a parameter group, with its rate and decay", "3.12"),
+    PrivateName("_backend_update_step", "optimizer", "called once a parameter group, with its values", "3.12"),
+    PrivateName("_clip_gradients", "optimizer", "`clipvalue` as a tensor", "3.12"),
+    PrivateName("_flatten_layers", "model", "every layer, and the layers in a layer", "3.12"),
+    PrivateName("_get_current_learning_rate", "optimizer", "shows the rate in use to other callbacks", "3.12"),
+    PrivateName("_get_state_sharding_spec", "model of JAX", "the sharding of a step's results", "3.12"),
+    PrivateName("_get_variable_index", "optimizer", "finds a variable's parameter group", "3.12"),
+    PrivateName("_iterations", "optimizer", "the count by which a step finds its row", "3.12"),
+    PrivateName("_jax_state", "model of JAX", "state that a fit which died would still write back", "3.12"),
+    PrivateName("_jax_state_synced", "model of JAX", "whether that is still to be written back", "3.12"),
+    PrivateName("_learning_rate", "optimizer", "a row's rate takes its place while `apply` runs", "3.12"),
+    PrivateName("_model_variables_moving_average", "optimizer", "one group's averages at a time", "3.12"),
+    PrivateName("_rng", "TensorFlow's context", "the generator of its operations' seeds", "2.16"),
+    PrivateName("_seed", "TensorFlow's context", "the seed of its operations", "2.16"),
+    PrivateName("_should_eval", "model", "leaves validation out of a search", "3.12"),
+    PrivateName("_trainable_variables", "optimizer", "an optimizer's or a layer's own variables that train", "3.12"),
+    PrivateName("_u_product", "Nadam", "multiplied once a step, and not once a group", "3.12"),
+    PrivateName("_update_model_variables_moving_average", "optimizer", "called once a parameter group", "3.12"),
+    PrivateName("_value", "variable of JAX", "`None` while the value is on its way through an epoch", "3.12"),
+    PrivateName("keras.src.backend.common.global_state", "module", "where Keras has its global seed generator", "3.12"),
+    PrivateName("tensorflow.python.eager.context", "module", "TensorFlow's context", "2.16"),
+)
+
+
+@functools.cache
+def check_keras() -> None:
+    """Raise a `RuntimeError`, once and clearly, where Keras no longer has a name that is needed here."""
+    there = specimens()
+    missing = [name for name, thing in _needed(there) if not hasattr(thing, name)]
+    if missing:
+        raise wrong_state(
+            f"Keras {keras.__version__} without {', '.join(missing)}",
+            "scheduled values take the place of the optimizer's own there",
+            "Install a Keras that has them, for example `pip install 'keras<=3.15.1'`, or a newer keras_sched.",
+        )
+
+
+def specimens() -> dict[str, Any]:
+    """{kind: an object of it} on this backend. They have names, so that no user's object gets another one."""
+    optimizer = keras.optimizers.SGD(use_ema=True, name="specimen")
+    nadam = keras.optimizers.Nadam(name="specimen")
+    for each in (optimizer, nadam):
+        each.build([])
+    model = keras.Sequential(name="specimen")
+    return {"optimizer": optimizer, "Nadam": nadam, "model": model, **backend().private_names()}
+
+
+def _needed(there: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    # TensorFlow makes `_rng` when a seed is set.
+    return ((each.name, there[each.owner]) for each in NAMES if each.owner in there and each.name != "_rng")

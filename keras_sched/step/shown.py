@@ -1,0 +1,86 @@
+"""The rate in use, as other callbacks read it while a scheduled fit runs, and what they write."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_sched.errors import advise
+from keras_sched.hypers import RATE
+from keras_sched.step.attributes import put, take_away
+from keras_sched.step.numbers import as_float
+from keras_sched.step.override import Override
+
+
+class ShownRate:
+    """Lets `optimizer.learning_rate` be the scheduled rate.
+
+    The variable behind it keeps the compiled rate, so that this is what a checkpoint saves. A write during the fit lands
+    in the variable. When the next epoch begins, what was written scales the rest of the schedule, and the variable gets
+    the compiled rate back.
+
+    Args:
+        optimizer: the inner optimizer whose rate is scheduled.
+        current: gives the rate of the last batch, or before any batch that of the first one.
+    """
+
+    def __init__(self, optimizer: keras.Optimizer, current: Callable[[], float]) -> None:
+        self.optimizer = optimizer
+        self.current = current
+        self.override: Override | None = None
+        rate = vars(optimizer)["_learning_rate"]
+        self.variable: keras.Variable | None = rate if isinstance(rate, keras.Variable) else None
+        self._shown: keras.Variable | None = None
+        self.keep()
+
+    def keep(self) -> None:
+        """Remember the rate in the variable as the compiled one."""
+        self._compiled = None if self.variable is None else as_float(self.variable)
+
+    def install(self) -> None:
+        """Begin to show the scheduled rate."""
+        put(self.optimizer, "_get_current_learning_rate", self._get)
+
+    def remove(self) -> None:
+        """Let what is read be Keras' own again, and the variable have the compiled rate."""
+        take_away(self.optimizer, "_get_current_learning_rate")
+        if self.variable is not None and as_float(self.variable) != self._compiled:
+            self.variable.assign(self._compiled)
+
+    def factor(self, written: Any) -> float:
+        """By how much what is in the variable scales the rest of the schedule; 1 where nobody has written.
+
+        Args:
+            written: the value of the variable.
+        """
+        rate = as_float(written)
+        if self._compiled is None or rate == self._compiled:
+            return 1.0
+        # In the precision in which it was read, so that what is read and written back changes nothing.
+        shown = float(np.float32(self.current()))
+        if rate and not shown:
+            advise(
+                f"{rate:g} while the schedule is at 0",
+                "a write scales the rest of the schedule, and no factor leads from 0 to another rate: it has no effect",
+                "Let the schedule begin above 0, or give it the rate you want.",
+            )
+        return rate / shown if shown else 1.0
+
+    @property
+    def compiled(self) -> float:
+        """The rate that the variable is to have."""
+        return self._compiled or 0.0
+
+    def _get(self) -> Any:
+        if self.override is not None and self.override.applying:
+            return type(self.optimizer)._get_current_learning_rate(self.optimizer)
+        if self.override is not None and self.override.peek is not None:
+            rate = self.override.peek()[RATE][-1]
+            return rate() if callable(rate) else rate
+        if self._shown is None:
+            self._shown = keras.Variable(self.current(), trainable=False, name="learning_rate")
+        type(self._shown).assign(self._shown, self.current())
+        if self.variable is not None:
+            put(self._shown, "assign", self.variable.assign)
+        return self._shown

@@ -1,0 +1,85 @@
+"""What a training run changes on a model, to be read to the host and put back bit for bit."""
+
+from collections.abc import Callable, Container, Hashable, Iterator
+from typing import Any
+
+import keras
+
+from keras_sched.step.backend import Content, backend
+from keras_sched.step.rng import keras_generator
+
+_ATTRIBUTES = ("stop_training", "history")
+_MISSING = object()
+_PLAIN = frozenset({str, int, float, bool, type(None), keras.Variable, keras.DTypePolicy})
+
+
+def contents(model: keras.Model, known: Container[Hashable] = ()) -> Iterator[tuple[Hashable, Content]]:
+    """The state of `model`, but for the keys in `known`: one piece at a time, so that no two copies are in memory.
+
+    Weights, optimizer variables, metrics, seeds; on PyTorch also the buffers and modes of its modules.
+
+    Raises:
+        RuntimeError: when a variable has no value (an earlier fit died on JAX before its first batch).
+    """
+    backend().attach_state(model)
+    for variable in variables(model):
+        if id(variable) not in known:
+            yield id(variable), backend().read(variable)
+    yield from ((key, read()) for key, read in backend().contents(model) if key not in known)
+
+
+def variables(model: keras.Model) -> list[keras.Variable]:
+    """Each variable once: of the layers, optimizers (the inner ones too), metrics and random seeds."""
+    found = {id(variable): variable for variable in model.variables}
+    for holder in (*_holders(model, keras.Optimizer, keras.Metric, keras.Loss), *model.metrics):
+        found.update((id(variable), variable) for variable in getattr(holder, "variables", ()))
+    generator = keras_generator()
+    if generator is not None:
+        found[id(generator.state)] = generator.state
+    return list(found.values())
+
+
+def unknown_weights(model: keras.Model, known: Container[Hashable]) -> list[str]:
+    """The paths of the weights and seeds of `model` that are not in `known`."""
+    return [variable.path for variable in model.variables if id(variable) not in known]
+
+
+def reset_new_metrics(model: keras.Model, known: Container[Hashable]) -> None:
+    """Empty the metrics that were not there when `known` was made."""
+    for metric in (*model.metrics, *_holders(model, keras.Metric)):
+        if any(id(variable) not in known for variable in metric.variables):
+            metric.reset_state()
+
+
+def keep_attributes(model: keras.Model) -> Callable[[], None]:
+    """Remember what a fit sets on the model itself; the call that is returned sets it back."""
+    kept = {name: getattr(model, name, _MISSING) for name in _ATTRIBUTES}
+
+    def put_back() -> None:
+        for name, value in kept.items():
+            if value is not _MISSING:
+                setattr(model, name, value)
+            elif hasattr(model, name):
+                delattr(model, name)
+        backend().forget_state(model)
+
+    return put_back
+
+
+def _holders(model: keras.Model, *kinds: type) -> list[Any]:
+    """Each object of these kinds that a layer of `model`, or an optimizer in it, has among its attributes."""
+    found: dict[int, Any] = {}
+    waiting: list[Any] = [vars(layer) for layer in model._flatten_layers()]
+    while waiting:
+        value = waiting.pop()
+        if type(value) in _PLAIN:  # most of them: a deep model has tens of thousands
+            continue
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, (list, tuple)):  # twice as fast as a union
+            waiting.extend(value)
+        elif isinstance(value, kinds) and id(value) not in found:
+            found[id(value)] = value
+            if isinstance(value, keras.Optimizer):
+                waiting.append(vars(value))
+    return list(found.values())

@@ -1,0 +1,167 @@
+"""TensorFlow: the windows are variables that the compiled step captures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+from numpy.typing import NDArray
+
+from keras_sched.step.attributes import own, put
+from keras_sched.step.backend import Arrays, Backend, Content, ScheduledStep, TraceAgainError, WindowedStep
+from keras_sched.step.override import Override
+from keras_sched.step.table import Layout, Values
+
+_KINDS = (tf.TensorSpec, tf.SparseTensorSpec, tf.RaggedTensorSpec)
+
+
+class TensorFlowStep(WindowedStep):
+    """The train function that the model itself makes, around a `train_step` that reads its row."""
+
+    def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
+        super().__init__(model, overrides, layouts)
+        with model.distribute_strategy.scope():
+            self._windows = [_variable(np.zeros((layout.rows, layout.width), np.float32)) for layout in layouts]
+            self._starts = [_variable(np.int64(0)) for _ in layouts]
+        self._started: list[int] = [0 for _ in layouts]
+        self._function: Callable[..., Any] | None = None
+        for which, override in enumerate(self.overrides):
+            override.read = self._reader(which)
+
+    def function(self, *arguments: Any) -> Any:
+        """Run the batches of one call."""
+        if self.searching:
+            self.empty_metrics()
+        before = own(self.model, "train_step")
+        train_step = self.model.train_step
+        put(self.model, "train_step", lambda data: self._train(train_step, data))
+        try:
+            return self._made()(*arguments)
+        except TraceAgainError:
+            self._function = None
+            return self._made()(*arguments)
+        finally:
+            put(self.model, "train_step", before)
+
+    def load(self, which: int, window: NDArray[np.float32]) -> None:
+        """Take the rows from a new window."""
+        self._windows[which].assign(window)
+
+    def start(self, which: int, start: int) -> None:
+        """Take the rows from another place of the window."""
+        if start != self._started[which]:
+            self._starts[which].assign(start)
+            self._started[which] = start
+
+    def _made(self) -> Callable[..., Any]:
+        """The train function, as the model makes its own."""
+        if self._function is None:
+            plain = self.model.train_function
+            try:
+                type(self.model).make_train_function(self.model, force=True)
+                self._function = self.model.train_function
+            finally:
+                self.model.train_function = plain
+        return self._function
+
+    def _train(self, train_step: Callable[..., Any], data: Any) -> Any:
+        for which, override in enumerate(self.overrides):
+            since = self._since(which)
+            override.peek = lambda which=which, since=since: self._row(which, since, 0)
+        with self.installed():
+            logs = train_step(data)
+            self.check_updates()
+        return logs
+
+    def _reader(self, which: int) -> Callable[[int], Values]:
+        return lambda updates: self._row(which, self._since(which), updates)
+
+    def _since(self, which: int) -> Any:
+        count = tf.convert_to_tensor(self.overrides[which].optimizer._iterations)
+        return tf.cast(count, tf.int64) - tf.cast(self._starts[which], tf.int64)
+
+    def _row(self, which: int, since: Any, updates: int) -> Values:
+        layout = self.layouts[which]
+        place = tf.clip_by_value(self.place(which, since, updates), 0, layout.rows - 1)
+        return layout.values(tf.gather(self._windows[which], place))
+
+
+class TensorFlowBackend(Backend):
+    """See `Backend`."""
+
+    def make_step(
+        self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]
+    ) -> ScheduledStep:
+        """A step for a model that `fit` is about to train."""
+        return TensorFlowStep(model, overrides, layouts)
+
+    def private_names(self) -> dict[str, Any]:
+        """The state of the seeds of TensorFlow's operations."""
+        return {"TensorFlow's context": _context()}
+
+    def being_traced(self, arguments: Any) -> bool:
+        """Whether a graph is made, and an argument is a tensor of it."""
+        tensors = [leaf for leaf in tf.nest.flatten(arguments) if tf.is_tensor(leaf)]
+        return not tf.executing_eagerly() and (not tensors or any(map(tf.is_symbolic_tensor, tensors)))
+
+    def read(self, variable: keras.Variable) -> Content:
+        """The value on each replica: that of the whole would be a sum or a mean where replicas differ."""
+        value: Any = variable.value
+        strategy = getattr(value, "distribute_strategy", None) or tf.distribute.get_strategy()
+        parts = strategy.experimental_local_results(value)
+
+        def put_back(arrays: Arrays) -> None:
+            for part, array in zip(parts, arrays, strict=True):
+                part.assign(array)
+
+        return Content(variable.path, [np.asarray(part.numpy()) for part in parts], put_back)
+
+    @property
+    def end_of_data(self) -> tuple[type[BaseException], ...]:
+        """What a train function raises where its data has no more batches."""
+        return (StopIteration, tf.errors.OutOfRangeError)
+
+    def scope(self, model: keras.Model) -> AbstractContextManager[Any]:
+        """The model's strategy's."""
+        return model.distribute_strategy.scope()
+
+    def build(self, model: keras.Model, arguments: tuple[Any, ...]) -> None:
+        """Keras builds while it traces the first step; so do we, and throw the trace away."""
+        spec = tree.map_structure(lambda part: part if isinstance(part, _KINDS) else None, arguments[0].element_spec)
+        if not model.run_eagerly:
+            tf.function(model.train_step).get_concrete_function(spec)
+        elif not model.built:
+            x, _, _ = keras.utils.unpack_x_y_sample_weight(spec)
+            model(tree.map_structure(lambda part: keras.KerasTensor(part.shape, part.dtype.name), x))
+
+
+def random_states() -> Iterator[tuple[str, Callable[[], None]]]:
+    """Remember the seeds of TensorFlow's operations; the calls put them back."""
+    context: Any = _context()
+    seed, generator = context._seed, getattr(context, "_rng", None)  # there is none until `tf.random.set_seed`
+    state = generator and generator.getstate()
+
+    def put_back() -> None:
+        current = getattr(context, "_rng", None)
+        if current is generator and (generator is None or generator.getstate() == state):
+            return
+        context._seed, context._rng = seed, generator
+        if generator is not None:
+            generator.setstate(state)
+        # An operation that will get a seed again must not go on in the kernel that drew from it.
+        context.clear_kernel_cache()
+
+    yield "TensorFlow's operation seeds", put_back
+
+
+def _context() -> Any:
+    from tensorflow.python.eager import context
+
+    return context.context()
+
+
+def _variable(value: Any) -> tf.Variable:
+    return tf.Variable(value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)

@@ -1,0 +1,185 @@
+"""PyTorch: nothing is compiled, so a step takes its row from the host, as Python floats."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from keras_sched.step.backend import Arrays, Backend, Content, ScheduledStep
+from keras_sched.step.override import Override
+from keras_sched.step.table import HostRows, Layout, Table, Values
+
+
+class TorchStep(ScheduledStep):
+    """Keras' own train function, whose optimizers take the coming row. No tensor is made in it, and none is read."""
+
+    def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
+        super().__init__(model, overrides, layouts)
+        self._rows: list[HostRows] = []
+        self._taken = [0 for _ in layouts]  # updates since the last anchor
+        self._plain: Callable[..., Any]
+        for which, override in enumerate(self.overrides):
+            override.read = self._reader(which)
+            if model.jit_compile:
+                # Dynamo would compile again for each new float, and give up after a few.
+                override.apply = torch.compiler.disable(override.apply)  # type: ignore[method-assign]
+
+    def function(self, *arguments: Any) -> Any:
+        """Run one batch."""
+        if self.searching:
+            self.empty_metrics()
+        try:  # as `installed`, without what it costs to be open to several threads
+            for which, override in enumerate(self.overrides):
+                override.install()
+                override.peek = self._peeker(which)
+            logs = self._plain(*arguments)
+            self.learn_updates()
+            return logs
+        finally:
+            for override in self.overrides:
+                override.remove()
+
+    def begin(self, tables: Sequence[Table], plain: Callable[..., Any]) -> None:
+        """Take the rows from these tables from now on."""
+        self._plain = plain
+        self._rows = [
+            HostRows(table, callable_rate=layout.rate_is_callable, as_rates=_as_rates)
+            for table, layout in zip(tables, self.layouts, strict=True)
+        ]
+
+    def anchor(self, which: int, row: int, count: int, *, changed: bool = False) -> int:
+        """Let the coming batch take row `row`."""
+        if changed:
+            self._rows[which].forget()
+        self._rows[which].position, self._taken[which] = row, 0
+        return np.iinfo(np.int64).max
+
+    def _reader(self, which: int) -> Callable[[int], Values]:
+        override = self.overrides[which]
+
+        def read(updates: int) -> Values:
+            rows = self._rows[which]
+            values = rows.row(rows.position + (self._taken[which] - updates) // override.per_batch)
+            self._taken[which] += 1
+            return values
+
+        return read
+
+    def _peeker(self, which: int) -> Callable[[], Values]:
+        rows = self._rows[which]
+        values = rows.row(rows.position + self._taken[which] // self.overrides[which].per_batch)
+        return lambda: values
+
+
+class TorchBackend(Backend):
+    """See `Backend`."""
+
+    compiles = False
+
+    def make_step(
+        self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]
+    ) -> ScheduledStep:
+        """A step for a model that `fit` is about to train."""
+        return TorchStep(model, overrides, layouts)
+
+    def being_traced(self, arguments: Any) -> bool:
+        """Whether dynamo is at work."""
+        return torch.compiler.is_compiling()
+
+    def read(self, variable: keras.Variable) -> Content:
+        """The tensor's bytes."""
+        return _tensor(variable.path, lambda: variable.value)
+
+    def contents(self, model: keras.Model) -> Iterator[tuple[Any, Callable[[], Content]]]:
+        """Gradients, which are let go of as each step does; the modules' modes, and their buffers."""
+        for variable in model.variables:
+            yield ("gradient", id(variable)), lambda variable=variable: _gradient(variable)
+        for module in model.modules():  # type: ignore[attr-defined]  # a Keras model is a module here
+            yield ("mode", id(module)), lambda module=module: _mode(module)
+            for name, _ in module.named_buffers(recurse=False):
+                find = _attribute(module, name)
+                yield ("buffer", id(module), name), lambda name=name, find=find: _tensor(name, find)
+
+    def mean_over_processes(self, loss: Any) -> Any:
+        """The mean of a loss over the processes that train together; the loss itself where there is one."""
+        distributed = torch.distributed
+        loss = loss.detach() if isinstance(loss, torch.Tensor) else keras.ops.convert_to_tensor(loss)
+        if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+            return loss
+        total = loss.clone()
+        distributed.all_reduce(total)
+        return total / distributed.get_world_size()
+
+    def after_evaluation(self, model: keras.Model) -> None:
+        """Set the mode that `evaluate` has changed, as Keras does when an epoch begins."""
+        model.train()  # type: ignore[attr-defined]
+
+
+def outside_graph(call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call`, outside the graph that is being compiled: values are Python floats here."""
+    return torch.compiler.disable(call)
+
+
+def random_states() -> Iterator[tuple[str, Callable[[], None]]]:
+    """Remember PyTorch's random number generators; the calls put them back."""
+    yield "PyTorch's random numbers", _setter(torch.set_rng_state, torch.get_rng_state())
+    for device in ("cuda", "xpu"):
+        module = getattr(torch, device, None)
+        # `is_initialized` too: to ask an unused device for its state would start it.
+        if module is not None and module.is_available() and module.is_initialized():
+            yield f"PyTorch's random numbers on {device}", _setter(module.set_rng_state_all, module.get_rng_state_all())
+    if torch.backends.mps.is_available():
+        yield "PyTorch's random numbers on mps", _setter(torch.mps.set_rng_state, torch.mps.get_rng_state())
+
+
+def _setter(set_state: Callable[[Any], Any], state: Any) -> Callable[[], None]:
+    return lambda: set_state(state)
+
+
+def _as_rates(values: NDArray[np.float64]) -> list[list[Any]]:
+    """Places in one tensor that is made for many rows: as in Keras the rate is a tensor, and a step makes none."""
+    tensor: Any = keras.ops.convert_to_tensor(values, keras.config.floatx())
+    return [list(of_groups) for of_groups in zip(*(one.unbind() for one in tensor.unbind(1)), strict=True)]
+
+
+def _attribute(module: Any, name: str) -> Callable[[], Any]:
+    return lambda: getattr(module, name)
+
+
+def _tensor(name: str, find: Callable[[], Any]) -> Content:
+    """A tensor as bytes: NumPy has no bfloat16, and a cast would not keep every bit."""
+
+    def put_back(arrays: Arrays) -> None:
+        tensor = find()
+        if not tensor.numel():  # it has no strides to look at it by
+            return
+        kept = torch.from_numpy(arrays[0]).view(tensor.dtype).reshape(tensor.shape)
+        with torch.no_grad():
+            tensor.copy_(kept)
+
+    with torch.no_grad():
+        flat = find().detach().to("cpu", copy=True).contiguous().reshape(-1)
+    return Content(name, [flat.view(torch.uint8).numpy()], put_back)
+
+
+def _gradient(variable: keras.Variable) -> Content:
+    parameter: Any = variable.value
+
+    def put_back(_: Arrays) -> None:
+        if parameter.is_leaf and parameter.grad is not None:
+            parameter.grad = None
+
+    return Content(f"gradient of {variable.path}", [], put_back)
+
+
+def _mode(module: Any) -> Content:
+    mode = module.training
+
+    def put_back(_: Arrays) -> None:
+        if module.training != mode:
+            module.training = mode
+
+    return Content("training mode", [], put_back)

@@ -1,0 +1,117 @@
+"""The variables that a model trains: which could, which do, and an optimizer for another set of them."""
+
+import re
+from collections.abc import Container, Mapping
+from typing import Any
+
+import keras
+
+from keras_sched.errors import wrong_state
+from keras_sched.hypers import innermost
+from keras_sched.step.attributes import put
+from keras_sched.step.backend import backend
+from keras_sched.step.cache import forget_steps
+
+_VALUES = (bool, dict, float, int, re.Pattern, set, str)
+
+
+def can_train(model: keras.Model) -> list[keras.Variable]:
+    """The variables that train unless they are frozen, in the order of the model."""
+    found = {id(variable) for layer in model._flatten_layers() for variable in layer._trainable_variables}
+    return [variable for variable in model.weights if id(variable) in found]
+
+
+def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Every BatchNormalization layer of the model, however deep."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def set_trained(model: keras.Model, trained: Container[int], norms: Mapping[int, bool]) -> bool:
+    """Set what trains: the variables whose ids are `trained`, and the BatchNorm layers with these ids.
+
+    A layer trains when something in it does. Layers that could not train anyway follow the layer they are in.
+
+    Returns:
+        Whether anything changed.
+    """
+    layers: list[Any] = list({id(layer): layer for layer in model._flatten_layers()}.values())
+    wanted: dict[int, bool] = {}
+    for layer in layers:
+        _want(layer, trained, norms, wanted)
+    variables = [variable for layer in layers for variable in layer._trainable_variables]
+    changed = [layer for layer in layers if layer.trainable != wanted.get(id(layer), layer.trainable)]
+    if not changed and all(variable.trainable == (id(variable) in trained) for variable in variables):
+        return False
+    while changed:  # Keras' setter sets the layers in it too, so that these may be wrong again
+        for layer in changed:
+            layer.trainable = wanted[id(layer)]
+        changed = [layer for layer in layers if layer.trainable != wanted.get(id(layer), layer.trainable)]
+    for variable in variables:
+        variable.trainable = id(variable) in trained
+    return True
+
+
+def _want(layer: Any, trained: Container[int], norms: Mapping[int, bool], wanted: dict[int, bool]) -> None:
+    """Note whether a layer and those in it are to train, where they can."""
+    if id(layer) in wanted:
+        return
+    inside = list(layer._flatten_layers(include_self=False, recursive=False))
+    for each in inside:
+        _want(each, trained, norms, wanted)
+    parts = [id(variable) in trained for variable in layer._trainable_variables]
+    parts += [wanted[id(each)] for each in inside if id(each) in wanted]
+    if id(layer) in norms or parts:
+        wanted[id(layer)] = norms.get(id(layer), any(parts))
+
+
+def fits(model: keras.Model) -> bool:
+    """Whether the optimizer has state for exactly the variables that train now, or no state at all."""
+    optimizer = model.optimizer
+    if optimizer is None or not optimizer.built:
+        return True
+    return [id(v) for v in optimizer._trainable_variables] == [id(v) for v in model.trainable_variables]
+
+
+def new_optimizer(model: keras.Model) -> keras.Optimizer:
+    """An optimizer of the same configuration as the model's, which is not built.
+
+    Raises:
+        RuntimeError: when it cannot be made from its configuration.
+    """
+    old = model.optimizer
+    try:
+        with backend().scope(model):
+            return type(old).from_config(old.get_config())
+    except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+        raise wrong_state(
+            f"a {type(old).__name__} that cannot be made from its configuration ({error})",
+            "an optimizer of the same configuration is to begin anew",
+            "Give it a `get_config` and a `from_config`, or compile the model again.",
+        ) from error
+
+
+def begin_anew(model: keras.Model, new: keras.Optimizer) -> None:
+    """Give the model's optimizer the first values of `new`, or where other variables train by now, take `new`."""
+    old = model.optimizer
+    with backend().scope(model):
+        if old.built:
+            new.build(model.trainable_variables)
+        if fits(model):
+            for variable, first in zip(old.variables, new.variables, strict=True):
+                variable.assign(first)
+            return
+        for before, after in zip([old, *innermost(old)], [new, *innermost(new)], strict=False):
+            for name, value in vars(before).items():  # what a method has set, such as `exclude_from_weight_decay`
+                if name not in vars(after) and isinstance(value, _VALUES):
+                    put(after, name, value)
+        backend().attach_state(model)
+        model.optimizer = new
+    forget_functions(model)
+
+
+def forget_functions(model: keras.Model) -> None:
+    """Let go of everything compiled for another set of variables."""
+    forget_steps(model)
+    if model.train_function is not None:
+        model.make_train_function(force=True)
+    model.test_function = model.predict_function = None
