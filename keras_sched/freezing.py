@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 import keras
 
-from keras_sched.errors import wrong_state, wrong_value
+from keras_sched.errors import speaker, speaking_as, wrong_state, wrong_value
 from keras_sched.groups import Groups, check_built, most_groups, resolve_groups
 from keras_sched.inject.optimizer_state import check_keepable, fits, refill, renew, rewind
 from keras_sched.inject.trained_set import (
@@ -22,6 +22,7 @@ from keras_sched.inject.trained_set import (
 _DIVIDED: WeakKeyDictionary[keras.Model, Groups] = WeakKeyDictionary()
 
 
+@speaking_as("freeze_to")
 def freeze_to(
     model: keras.Model, n: int, *, groups: Groups | None = None, train_bn: bool = True, keep_state: bool = False
 ) -> None:
@@ -59,9 +60,10 @@ def freeze_to(
 
     After fastai's `Learner.freeze_to`.
     """
-    _freeze(model, n, groups, train_bn=train_bn, keep_state=keep_state, where="freeze_to")
+    _freeze(model, n, groups, train_bn=train_bn, keep_state=keep_state)
 
 
+@speaking_as("freeze")
 def freeze(
     model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True, keep_state: bool = False
 ) -> None:
@@ -78,9 +80,10 @@ def freeze(
 
     After fastai's `Learner.freeze`.
     """
-    _freeze(model, -1, groups, train_bn=train_bn, keep_state=keep_state, where="freeze")
+    _freeze(model, -1, groups, train_bn=train_bn, keep_state=keep_state)
 
 
+@speaking_as("unfreeze")
 def unfreeze(
     model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True, keep_state: bool = False
 ) -> None:
@@ -100,9 +103,10 @@ def unfreeze(
 
     After fastai's `Learner.unfreeze`.
     """
-    _freeze(model, 0, groups, train_bn=train_bn, keep_state=keep_state, where="unfreeze")
+    _freeze(model, 0, groups, train_bn=train_bn, keep_state=keep_state, everything=groups is None)
 
 
+@speaking_as("is_frozen")
 def is_frozen(model: keras.Model, groups: Groups | None = None) -> bool:
     """Whether the parameter group before the last trains nothing, BatchNormalization aside.
 
@@ -124,10 +128,10 @@ def is_frozen(model: keras.Model, groups: Groups | None = None) -> bool:
         >>> is_frozen(model)
         True
     """
-    check_built(model, "is_frozen")
+    check_built(model)
     if groups is None and model not in _DIVIDED and most_groups(model) < 2:
         return False
-    divided = _divide(model, groups, "is_frozen")
+    divided = _divide(model, groups)
     if len(divided) < 2:
         return False
     training = {id(variable) for variable in model.trainable_variables}
@@ -135,6 +139,7 @@ def is_frozen(model: keras.Model, groups: Groups | None = None) -> bool:
     return not any(id(variable) in training - norms for variable in divided[-2])
 
 
+@speaking_as("reset_optimizer")
 def reset_optimizer(model: keras.Model) -> None:
     """Let the optimizer of a compiled model begin again: its state and count of steps anew, its hyper-parameters kept.
 
@@ -143,8 +148,8 @@ def reset_optimizer(model: keras.Model) -> None:
     Raises:
         RuntimeError: when the model is not compiled, or in the middle of a scheduled fit.
     """
-    check_compiled(model, "reset_optimizer")
-    check_not_scheduled(model, "reset_optimizer")
+    check_compiled(model)
+    check_not_scheduled(model)
     if not model.optimizer.built:
         rewind(model)
     elif not fits(model) or not refill(model):
@@ -152,25 +157,25 @@ def reset_optimizer(model: keras.Model) -> None:
         forget_functions(model)
 
 
-def check_compiled(model: keras.Model, where: str) -> None:
+def check_compiled(model: keras.Model) -> None:
     """Raise unless `model` is compiled, with an optimizer."""
     if not model.compiled or model.optimizer is None:
         raise wrong_state(
-            where,
             f"the model `{model.name}` without an optimizer",
             "it is the optimizer that begins again",
             "Compile the model first, for example `model.compile('adam', loss='mse')`.",
         )
 
 
-def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool, keep_state: bool, where: str) -> None:
-    check_built(model, where)
-    check_not_scheduled(model, where)
+def _freeze(
+    model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool, keep_state: bool, everything: bool = False
+) -> None:
+    check_built(model)
+    check_not_scheduled(model)
     if keep_state:
-        check_keepable(model, where)
-    everything = where == "unfreeze" and groups is None
-    divided = [can_train(model)] if everything else _divide(model, groups, where)
-    start = _start(n, len(divided), where)
+        check_keepable(model)
+    divided = [can_train(model)] if everything else _divide(model, groups)
+    start = _start(n, len(divided))
     frozen = {id(variable) for group in divided[:start] for variable in group}
     training = {id(variable) for group in divided[start:] for variable in group}
     norms: dict[int, bool] = {}
@@ -184,7 +189,7 @@ def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool
         _DIVIDED[model] = groups
     take_effect(model, changed=changed, keep_state=keep_state)
     if not model.trainable_variables:
-        warnings.warn(f"`{where}` has frozen the whole of `{model.name}`: a fit would train nothing.", stacklevel=3)
+        warnings.warn(f"`{speaker()}` has frozen the whole of `{model.name}`: a fit would train nothing.", stacklevel=4)
 
 
 def _goes_on(norm: keras.layers.BatchNormalization, frozen: bool, train_bn: bool) -> bool:
@@ -192,18 +197,17 @@ def _goes_on(norm: keras.layers.BatchNormalization, frozen: bool, train_bn: bool
     return train_bn if frozen else norm.trainable
 
 
-def _start(n: int, count: int, where: str) -> int:
+def _start(n: int, count: int) -> int:
     """`n`, which may count from the end, as the index of the first group that trains."""
     if isinstance(n, numbers.Integral) and not isinstance(n, bool) and -count <= n <= count:
         return int(n) % count if n < 0 else int(n)
     raise wrong_value(
-        where,
         f"n={n!r}",
         f"it is how many groups are frozen, a whole number, and there are {count} groups",
         f"Pass from {-count} to {count}, for example `n=-1` for all groups but the last, or other `groups=`.",
     )
 
 
-def _divide(model: keras.Model, groups: Groups | None, where: str) -> list[list[keras.Variable]]:
+def _divide(model: keras.Model, groups: Groups | None) -> list[list[keras.Variable]]:
     chosen = _DIVIDED.get(model, 2) if groups is None else groups
-    return resolve_groups(model, chosen, where=where, variables=can_train(model))
+    return resolve_groups(model, chosen, variables=can_train(model))

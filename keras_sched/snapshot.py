@@ -43,23 +43,23 @@ def take(model: keras.Model, cache_dir: str | os.PathLike[str] | None = None, *,
         >>> all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
         True
     """
-    check_cache_dir("lr_find", cache_dir)
+    check_cache_dir(cache_dir)
     return Snapshot(model, cache_dir, data)
 
 
-def check_cache_dir(where: str, cache_dir: str | os.PathLike[str] | None) -> None:
+def check_cache_dir(cache_dir: str | os.PathLike[str] | None) -> None:
     """Raise, in the words of `where`, unless `cache_dir` is `None` or a folder that can be written to."""
     if cache_dir is None:
         return
     what = "it is the folder for a temporary copy of the model's state"
     if not isinstance(cache_dir, str | os.PathLike):
-        raise wrong_type(where, f"cache_dir={cache_dir!r}", what, "Pass the path of a folder, or None to use memory.")
+        raise wrong_type(f"cache_dir={cache_dir!r}", what, "Pass the path of a folder, or None to use memory.")
     if not Path(cache_dir).is_dir():
         cure = f"Make it first, for example with `os.makedirs({os.fspath(cache_dir)!r})`, or pass None to use memory."
-        raise wrong_value(where, f"cache_dir={cache_dir!r}", f"{what}, and there is no such folder", cure)
+        raise wrong_value(f"cache_dir={cache_dir!r}", f"{what}, and there is no such folder", cure)
     if not os.access(cache_dir, os.W_OK | os.X_OK):
         cure = "Pass a folder that you may write to, or None to use memory."
-        raise wrong_value(where, f"cache_dir={cache_dir!r}", f"{what}, and it cannot be written to", cure)
+        raise wrong_value(f"cache_dir={cache_dir!r}", f"{what}, and it cannot be written to", cure)
 
 
 class Snapshot:
@@ -138,7 +138,7 @@ class Snapshot:
 
     def _do(self, steps: list[Step]) -> None:
         if self._store.closed:
-            raise wrong_state("Snapshot.restore", "a closed snapshot", "its copies are gone", "Restore before `close`.")
+            raise wrong_state("a closed snapshot", "its copies are gone", "Restore before `close`.")
         with contextlib.ExitStack() as stack:  # each of them is done, whatever another one raises
             for name, put in reversed(steps):
                 stack.callback(_put_back, name, put)
@@ -158,7 +158,6 @@ class Snapshot:
         unknown = state.unknown_weights(self._model, self._steps)
         if unknown:
             raise wrong_state(
-                "lr_find",
                 f"weights that the training made ({', '.join(unknown)})",
                 "their first values are not known",
                 "Build the model first, for example by calling it on a batch.",
@@ -174,7 +173,7 @@ def _put_back(name: str, put: Callable[[], None]) -> None:
     except Exception as error:
         cure = "Load the weights again, or make and compile the model anew."
         found = f"no way to put back `{name}` ({type(error).__name__}: {error})"
-        raise wrong_state("lr_find", found, "what else it could put back is as it was before", cure) from error
+        raise wrong_state(found, "what else it could put back is as it was before", cure) from error
 
 
 def _putter(put: Callable[[list[Array]], None], loads: list[Callable[[], Array]]) -> Callable[[], None]:

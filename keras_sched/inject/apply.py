@@ -96,7 +96,6 @@ class Injection:
         """What `optimizer.apply` is while installed."""
         if self.read is None:
             raise wrong_state(
-                "keras_sched",
                 "an update outside the step that was given its values",
                 "a scheduled optimizer is applied in a step",
                 "Train with `model.fit`, or with `scheduled(...)` in a loop of your own.",

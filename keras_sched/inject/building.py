@@ -112,7 +112,6 @@ def build_parts(model: keras.Model) -> None:
     build_optimizer(model)
     if not innermost(model.optimizer):
         raise wrong_state(
-            "keras_sched",
             "a `MultiOptimizer` that a function divides, and a model that is not built",
             "its optimizers are not known before the model's variables are",
             "Build the model first: begin it with `keras.Input`, or call `model.build(input_shape)`.",

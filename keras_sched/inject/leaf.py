@@ -51,12 +51,11 @@ class Leaf:
         self.window_first: int | None = None
         self.used: list[tuple[int, int]] = []
 
-    def add(self, plan: Plan, where: str) -> None:
+    def add(self, plan: Plan) -> None:
         """Take one more callback's plan; `where` names the callback, for the message of an error."""
         for attribute in plan.curves:
             if any(attribute in other.curves for other in self.plans):
                 raise wrong_value(
-                    where,
                     repr(plan.names.get(attribute, attribute)),
                     f"`{attribute}` is scheduled by another callback of this fit already",
                     "Leave it out of one of the two.",
@@ -64,7 +63,6 @@ class Leaf:
         if plan.groups > 1:
             if self.groups > 1 and dict(plan.group_of) != dict(self.group_of):
                 raise wrong_value(
-                    where,
                     f"{plan.groups} parameter groups",
                     f"another callback of this fit has divided the variables differently, into {self.groups}",
                     "Give both the same `groups=`.",

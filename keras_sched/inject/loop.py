@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.curves import check_scheds, curves_of, differs_by_group, groups_of
-from keras_sched.errors import check_whole, wrong_state, wrong_type, wrong_value
+from keras_sched.errors import check_whole, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import divide_variables
 from keras_sched.hypers import RATE, innermost
 from keras_sched.inject.apply import Injection, Values, put, take_away
@@ -70,23 +70,21 @@ def scheduled(
 class ScheduledLoop:
     """The schedules of a custom training loop; see `scheduled`, which makes one."""
 
+    @speaking_as("scheduled")
     def __init__(
         self, optimizer: keras.Optimizer, scheds: Mapping[str, Any], *, steps: int, groups: Any = None
     ) -> None:
         check_keras()
         if not isinstance(optimizer, keras.Optimizer):
-            raise wrong_type(
-                "scheduled", repr(optimizer), "it is a Keras optimizer", "Pass for example `keras.optimizers.SGD()`."
-            )
+            raise wrong_type(repr(optimizer), "it is a Keras optimizer", "Pass for example `keras.optimizers.SGD()`.")
         self.optimizer = optimizer
-        self.steps = check_whole("scheduled", "steps", steps, "the number of steps of the loop")
-        self._scheds = check_scheds(scheds, "scheduled")
+        self.steps = check_whole("steps", steps, "the number of steps of the loop")
+        self._scheds = check_scheds(scheds)
         self._division = groups
         self._groups = self._count_groups()
         self._leaves = [_LoopLeaf(self, leaf) for leaf in innermost(optimizer)]
         if not self._leaves:
             raise wrong_state(
-                "scheduled",
                 "a `MultiOptimizer` that a function divides, and that is not built",
                 "its optimizers are not known before",
                 "Build it first: `optimizer.build(model.trainable_variables)`.",
@@ -105,21 +103,20 @@ class ScheduledLoop:
         assigns it to `optimizer.variables` first.
         """
         if not self._entered:
-            raise wrong_state(
-                "ScheduledLoop.hps", "no loop yet", "it tells what one used", "Write `with scheduled(...) as s:` first."
-            )
+            with speaking_as("ScheduledLoop.hps"):
+                raise wrong_state("no loop yet", "it tells what one used", "Write `with scheduled(...) as s:` first.")
         leaf = max(self._leaves, key=_LoopLeaf.steps_taken)  # one without a variable of its own takes none
         rows = range(leaf.steps_taken())
         attributes = {name: attribute for attribute, name in leaf.names.items()}
         values = {name: leaf.table.values(attributes[name], rows) for name in self._scheds}
         return {name: of if differs_by_group(self._scheds[name]) else of[:, 0] for name, of in values.items()}
 
+    @speaking_as("scheduled")
     def __enter__(self) -> Self:
         if self._inside:
-            raise wrong_state("scheduled", "a loop inside itself", "its rows are counted once", "Make a second one.")
+            raise wrong_state("a loop inside itself", "its rows are counted once", "Make a second one.")
         if being_compiled(()):
             raise wrong_state(
-                "scheduled",
                 "a `with` inside a compiled step",
                 "it is entered once, while the step is compiled",
                 "Write the `with` around the loop, and pass the step `s.window()`.",
@@ -133,6 +130,7 @@ class ScheduledLoop:
         self._inside = self._entered = True
         return self
 
+    @speaking_as("scheduled")
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -164,12 +162,12 @@ class ScheduledLoop:
         """
         self._check_inside("window")
         if self.steps > _MOST_ROWS:
-            raise wrong_value(
-                "ScheduledLoop.window",
-                f"steps={self.steps}",
-                f"a window has at most {_MOST_ROWS} rows",
-                "Make one `scheduled(...)` for each part of the loop.",
-            )
+            with speaking_as("ScheduledLoop.window"):
+                raise wrong_value(
+                    f"steps={self.steps}",
+                    f"a window has at most {_MOST_ROWS} rows",
+                    "Make one `scheduled(...)` for each part of the loop.",
+                )
         return tuple(leaf.window(self._start(leaf, optimizer_variables)) for leaf in self._leaves)
 
     def _start(self, leaf: "_LoopLeaf", optimizer_variables: Sequence[Any] | None) -> Any:
@@ -210,15 +208,13 @@ class ScheduledLoop:
 
     def _check_inside(self, method: str) -> None:
         if not self._inside:
-            raise wrong_state(
-                f"ScheduledLoop.{method}", "no loop", "it works inside `with`", "Write `with scheduled(...) as s:`."
-            )
+            with speaking_as(f"ScheduledLoop.{method}"):
+                raise wrong_state("no loop", "it works inside `with`", "Write `with scheduled(...) as s:`.")
 
     def _count_groups(self) -> int:
-        wanted = groups_of(self._scheds, "scheduled") or 1
+        wanted = groups_of(self._scheds) or 1
         if self._division is None and wanted > 1:
             raise wrong_value(
-                "scheduled",
                 f"schedules for {wanted} parameter groups",
                 "without a model nobody knows which variable is in which",
                 "Pass `groups=`: lists of layers, of name patterns, or a function of a variable.",
@@ -234,7 +230,7 @@ class _LoopLeaf:
     def __init__(self, loop: ScheduledLoop, optimizer: keras.Optimizer) -> None:
         self.loop = loop
         self.optimizer = optimizer
-        curves, self.names = curves_of(loop._scheds, optimizer, loop.steps, loop._groups, "scheduled")
+        curves, self.names = curves_of(loop._scheds, optimizer, loop.steps, loop._groups)
         nominal = {name: vars(optimizer).get(name) for name in sorted(curves, key=lambda name: (name != RATE, name))}
         self.table = Table(curves, nominal, loop.steps, loop._groups, lag=optimizer.gradient_accumulation_steps or 1)
         self.layout = Layout(self.table, optimizer)
@@ -275,7 +271,6 @@ class _LoopLeaf:
         missed = self._iterations() - self.first_iteration - self.steps_taken()
         if missed > 0:
             raise wrong_state(
-                "scheduled",
                 f"steps of `{self.optimizer.name}` that took none of its values, {missed} of them",
                 "a step that was compiled before, by `fit` or by you, keeps the values it was compiled with",
                 "Use `ParamScheduler` with `fit`; compile a step of your own inside `with`, and pass it `s.window()`.",
@@ -319,7 +314,8 @@ class _LoopLeaf:
 
     def _group(self, variable: Any) -> int:
         if self._group_of is None:
-            divided = divide_variables(self.optimizer._trainable_variables, self.loop._division, where="scheduled")
+            with speaking_as("scheduled"):
+                divided = divide_variables(self.optimizer._trainable_variables, self.loop._division)
             self._group_of = {id(v): number for number, group in enumerate(divided) for v in group}
         return self._group_of[id(variable)]
 
@@ -334,10 +330,10 @@ def _uncompiled(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _frozen(found: str) -> RuntimeError:
-    return wrong_state(
-        "scheduled",
-        f"a compiled step that {found}",
-        "the values of the step in which it was compiled would be frozen there",
-        "Pass it `s.window()` as an argument, and call `s.apply(window, grads, variables)` inside; with `fit`, use "
-        "`ParamScheduler`.",
-    )
+    with speaking_as("scheduled"):
+        return wrong_state(
+            f"a compiled step that {found}",
+            "the values of the step in which it was compiled would be frozen there",
+            "Pass it `s.window()` as an argument, and call `s.apply(window, grads, variables)` inside; with `fit`, use "
+            "`ParamScheduler`.",
+        )

@@ -39,7 +39,6 @@ def check_keras() -> None:
     backend = keras.backend.backend()
     if backend not in ("jax", "tensorflow", "torch"):
         raise wrong_state(
-            "keras_sched",
             f"the backend `{backend}`",
             "a schedule needs a backend that trains",
             "Set KERAS_BACKEND to jax, tensorflow or torch before Keras is imported.",
@@ -47,7 +46,6 @@ def check_keras() -> None:
     missing = sorted(name for names, thing in specimens(backend) for name in names if not hasattr(thing, name))
     if missing:
         raise wrong_state(
-            "keras_sched",
             f"Keras {keras.__version__} without {', '.join(missing)}",
             "it puts scheduled values in the place of the optimizer's own there",
             "Install a Keras that has them, for example `pip install 'keras<=3.15.1'`, or a newer keras_sched.",

@@ -53,7 +53,7 @@ def fits(model: keras.Model) -> bool:
     return [id(v) for v in optimizer._trainable_variables] == [id(v) for v in model.trainable_variables]
 
 
-def check_keepable(model: keras.Model, where: str) -> None:
+def check_keepable(model: keras.Model) -> None:
     """Raise when it is not known which of the optimizer's variables belongs to which of the model's."""
     if not model.compiled or model.optimizer is None or not model.optimizer.built:
         return
@@ -63,7 +63,6 @@ def check_keepable(model: keras.Model, where: str) -> None:
         unknown = [variable.path for variable in _own(part) if id(variable) not in known]
         if unknown:
             raise wrong_state(
-                where,
                 f"variables of `{type(part).__name__}` that belong to no known weight ({', '.join(unknown[:5])})",
                 "with `keep_state=True` the state of each weight is carried over",
                 "Leave `keep_state` out, or keep them in lists with an entry for each variable, as `build` gets them.",

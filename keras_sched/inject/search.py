@@ -135,7 +135,6 @@ class SearchedFit:
             return
         if self._data is None:
             raise wrong_state(
-                "LRFinder",
                 f"a model compiled with steps_per_execution={self._batches_a_call}",
                 "it looks at the loss of each batch, and here it cannot ask for them one by one",
                 "Use `lr_find`, or compile with `steps_per_execution=1`.",

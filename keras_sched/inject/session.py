@@ -63,14 +63,14 @@ class ScheduledFit:
             put(model, _SESSION, session)
         return session
 
-    def add(self, plans: Sequence[Plan], where: str) -> None:
+    def add(self, plans: Sequence[Plan]) -> None:
         """Take one plan for each innermost optimizer, in the order of `leaves`."""
         with self.ended_by_errors():
             for leaf, plan in zip(self.leaves, plans, strict=True):
                 if plan.curves:
-                    leaf.add(plan, where)
+                    leaf.add(plan)
                     leaf.build(self.backend)
-                    leaf.table.check_correction(where)
+                    leaf.table.check_correction()
                     self._show(leaf)
 
     def log(self, values: Callable[[], Mapping[str, float]]) -> None:
@@ -115,7 +115,6 @@ class ScheduledFit:
             return
         if not self.alive:
             raise wrong_state(
-                "keras_sched",
                 "a schedule that has ended before its fit",
                 "another `fit` or `compile` of the same model, inside this fit, has ended it",
                 "Train that in a fit of its own, or another model in it.",

@@ -90,7 +90,6 @@ class ShownRate:
         self._factor = rate / shown if shown else 1.0
         if rate and not shown:
             advise(
-                "optimizer.learning_rate",
                 f"{rate:g} while the schedule is at 0",
                 "a write scales the rest of the schedule, and no factor leads from 0 to another rate: it has no effect",
                 "Let the schedule begin above 0, or give it the rate you want.",

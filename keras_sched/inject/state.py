@@ -200,7 +200,6 @@ def _host(array: Any) -> NDArray[Any]:
 
 def _purged(variable: keras.Variable) -> RuntimeError:
     return wrong_state(
-        "keras_sched",
         f"the variable `{variable.path}` without a value",
         "a fit that died before its first batch took the model's state with it (JAX)",
         "Load the weights again, or make and compile the model anew.",

@@ -100,7 +100,7 @@ class Table:
         """`window_rows` rows from `first` on."""
         return self.rows(first, self.window_rows)
 
-    def check_correction(self, where: str) -> None:
+    def check_correction(self) -> None:
         """Refuse a learning rate of zero, which `momentum_correction` divides by."""
         if self.momentum is None:
             return
@@ -109,7 +109,6 @@ class Table:
             zero = np.flatnonzero((self._raw(RATE, rows) == 0).any(axis=1))
             if zero.size:
                 raise wrong_value(
-                    where,
                     "momentum_correction=True",
                     f"it divides by the learning rate of the batch before, which is 0 at batch {rows[zero[0]]}",
                     "Let the schedule begin and end above 0, or leave the correction out.",

@@ -102,7 +102,6 @@ class Traced:
 
     def __float__(self) -> float:
         raise wrong_state(
-            "keras_sched",
             "an optimizer that turns a scheduled hyper-parameter into a Python number inside the compiled step",
             "its value would be frozen there",
             "Compile the model with `run_eagerly=True`, or leave that hyper-parameter out of the schedule.",

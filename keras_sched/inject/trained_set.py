@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_sched.errors import wrong_state
+from keras_sched.errors import speaker, wrong_state
 from keras_sched.inject.kept import forget_steps
 from keras_sched.inject.optimizer_state import fits, renew
 from keras_sched.inject.shown import inside_fit
@@ -29,14 +29,13 @@ def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     return [layer for layer in _downwards(model) if isinstance(layer, keras.layers.BatchNormalization)]
 
 
-def check_not_scheduled(model: keras.Model, where: str) -> None:
+def check_not_scheduled(model: keras.Model) -> None:
     """Raise in the middle of a scheduled fit, whose step was made for the variables that train now."""
     if "make_train_function" in vars(model) and inside_fit(model):
         raise wrong_state(
-            where,
             f"a scheduled fit of `{model.name}` running",
             "its schedule was made for the variables that train now",
-            f"Call `{where}` between two fits.",
+            f"Call `{speaker()}` between two fits.",
         )
 
 
