@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.annealers import Annealer, as_annealer
-from keras_sched.errors import shown, wrong_type, wrong_value
+from keras_sched.errors import shown, speaker, speaking_as, wrong_type, wrong_value
 from keras_sched.hypers import RATE, attribute_of
 
 Curve = Callable[[NDArray[np.int64]], NDArray[np.float64]]
@@ -22,7 +22,7 @@ _LOOKED_AT = 256  # batches, before the first one: enough to find what is wrong 
 _ROUNDING = 1e-12  # by which a formula that ends at 0 may miss it
 
 
-def check_scheds(scheds: Any, where: str) -> dict[str, Any]:
+def check_scheds(scheds: Any) -> dict[str, Any]:
     """`scheds` with functions made annealers and lists made tuples.
 
     Raises:
@@ -31,25 +31,21 @@ def check_scheds(scheds: Any, where: str) -> dict[str, Any]:
     """
     if not isinstance(scheds, Mapping) or not all(isinstance(name, str) for name in scheds):
         raise wrong_type(
-            where,
             f"scheds={shown(scheds)}",
             "it is a dictionary from the name of a hyper-parameter to an annealer",
             "Pass for example `{'lr': SchedCos(0.1, 0.0)}`.",
         )
     if not scheds:
-        raise wrong_value(
-            where, "scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`."
-        )
-    return {name: _annealers(where, name, sched) for name, sched in scheds.items()}
+        raise wrong_value("scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`.")
+    return {name: _annealers(name, sched) for name, sched in scheds.items()}
 
 
-def groups_of(scheds: Scheds, where: str) -> int | None:
+def groups_of(scheds: Scheds) -> int | None:
     """How many parameter groups the schedules themselves ask for, or `None` where they do not say."""
     wanted = {name: _wanted(sched) for name, sched in scheds.items()}
     counts = {name: count for name, count in wanted.items() if count is not None}
     if len(set(counts.values())) > 1:
         raise wrong_value(
-            where,
             f"scheds with {counts} values",
             "hyper-parameters which differ by parameter group must have the same number of groups",
             "Give each one value, or one a group.",
@@ -63,7 +59,7 @@ def differs_by_group(sched: Any) -> bool:
 
 
 def curves_of(
-    scheds: Scheds, optimizer: keras.Optimizer, total: int, groups: int, where: str
+    scheds: Scheds, optimizer: keras.Optimizer, total: int, groups: int
 ) -> tuple[dict[str, Curve], dict[str, str]]:
     """The curves by attribute of `optimizer`, and the name that each attribute was asked for by.
 
@@ -74,40 +70,38 @@ def curves_of(
     curves: dict[str, Curve] = {}
     names: dict[str, str] = {}
     for name, sched in scheds.items():
-        attribute = attribute_of(name, optimizer, where)
+        attribute = attribute_of(name, optimizer)
         if attribute in curves:
             raise wrong_value(
-                where,
                 f"{names[attribute]!r} and {name!r}",
                 f"both are `{attribute}` of {type(optimizer).__name__}",
                 "Leave one of them out.",
             )
-        _check_groups(name, attribute, sched, optimizer, groups, where)
-        curve = _checked(_curve(sched, total), name, attribute, where)
+        _check_groups(name, attribute, sched, optimizer, groups)
+        curve = _checked(_curve(sched, total), name, attribute)
         curve(np.unique(np.linspace(0, total - 1, _LOOKED_AT).astype(np.int64)))  # a table is made as training goes on
         curves[attribute], names[attribute] = curve, name
     return curves, names
 
 
-def _annealers(where: str, name: str, sched: Any) -> Any:
+def _annealers(name: str, sched: Any) -> Any:
     if isinstance(sched, list | tuple):
         if not sched:
-            raise wrong_value(where, f"{name}=[]", "it has no annealer", "Pass one annealer a parameter group.")
-        return tuple(as_annealer(where, name, one, typed=sched) for one in sched)
-    return as_annealer(where, name, sched)
+            raise wrong_value(f"{name}=[]", "it has no annealer", "Pass one annealer a parameter group.")
+        return tuple(as_annealer(name, one, typed=sched) for one in sched)
+    return as_annealer(name, sched)
 
 
 def _wanted(sched: Any) -> int | None:
     return len(sched) if isinstance(sched, tuple) else sched.groups
 
 
-def _check_groups(name: str, attribute: str, sched: Any, optimizer: keras.Optimizer, groups: int, where: str) -> None:
+def _check_groups(name: str, attribute: str, sched: Any, optimizer: keras.Optimizer, groups: int) -> None:
     wanted = _wanted(sched)
     if wanted is None or wanted == 1 == groups:
         return
     if wanted != groups:
         raise wrong_value(
-            where,
             f"{name} with {wanted} values",
             f"there are {groups} parameter groups",
             f"Give it one value, or one for each of the {groups}.",
@@ -117,7 +111,6 @@ def _check_groups(name: str, attribute: str, sched: Any, optimizer: keras.Optimi
         shared["beta_1"] = "one product of the momenta so far, for all variables"
     if attribute in shared:
         raise wrong_value(
-            where,
             f"{name} with {wanted} values",
             f"{type(optimizer).__name__} keeps {shared[attribute]}",
             "Give it one value for all parameter groups.",
@@ -130,20 +123,22 @@ def _curve(sched: Annealer | Sequence[Annealer], total: int) -> Curve:
     return lambda rows: np.stack([np.asarray(one(_positions(rows, total))) for one in sched], axis=-1)
 
 
-def _checked(curve: Curve, name: str, attribute: str, where: str) -> Curve:
+def _checked(curve: Curve, name: str, attribute: str) -> Curve:
     """`curve`, whose errors say whose they are, and which gives only values that `attribute` can have."""
+    who = speaker()  # rows are computed as training goes on, outside of any public function
 
     def checked(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         try:
             values = curve(rows)
         except Exception as error:
-            error.add_note(f"... in the schedule of {name!r}, in `{where}`")
+            error.add_note(f"... in the schedule of {name!r}, in `{who}`")
             raise
         for wrong, expected, cure in _refused(attribute, values):
             if wrong.any():
                 place = np.flatnonzero(wrong)[0]
                 batch = rows[place // (values.size // len(rows))]
-                raise wrong_value(where, f"{name}={values.flat[place]:g}", f"{expected} at batch {batch}", cure)
+                with speaking_as(who):
+                    raise wrong_value(f"{name}={values.flat[place]:g}", f"{expected} at batch {batch}", cure)
         return values
 
     return checked

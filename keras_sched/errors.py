@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
-from types import MappingProxyType
 from typing import Any
 
-_SPEAKERS: ContextVar[Mapping[str, str]] = ContextVar("speakers", default=MappingProxyType({}))
+_SPEAKER: ContextVar[str | None] = ContextVar("speaker", default=None)
 
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = _SHORT.maxlong = 80
@@ -34,19 +33,19 @@ class NoSuggestion(ValueError):  # noqa: N818 - the name is part of the public s
     """
 
 
-def wrong_value(where: str, received: str, expected: str, cure: str) -> ValueError:
-    """A `ValueError` in this library's words: `where` received `received`; `expected`. `cure`."""
-    return ValueError(_sentence(where, received, expected, cure))
+def wrong_value(received: str, expected: str, cure: str) -> ValueError:
+    """A `ValueError` in this library's words: the speaker received `received`; `expected`. `cure`."""
+    return ValueError(_sentence(received, expected, cure))
 
 
-def wrong_type(where: str, received: str, expected: str, cure: str) -> TypeError:
-    """A `TypeError` in this library's words: `where` received `received`; `expected`. `cure`."""
-    return TypeError(_sentence(where, received, expected, cure))
+def wrong_type(received: str, expected: str, cure: str) -> TypeError:
+    """A `TypeError` in this library's words: the speaker received `received`; `expected`. `cure`."""
+    return TypeError(_sentence(received, expected, cure))
 
 
-def wrong_state(where: str, found: str, expected: str, cure: str) -> RuntimeError:
-    """A `RuntimeError` for a call that came at the wrong time: `where` found `found`; `expected`. `cure`."""
-    return RuntimeError(f"`{speaker(where)}` found {found}; {expected}. {cure}")
+def wrong_state(found: str, expected: str, cure: str) -> RuntimeError:
+    """A `RuntimeError` for a call that came at the wrong time: the speaker found `found`; `expected`. `cure`."""
+    return RuntimeError(f"`{speaker()}` found {found}; {expected}. {cure}")
 
 
 def no_attribute(module: str, name: str) -> AttributeError:
@@ -54,32 +53,28 @@ def no_attribute(module: str, name: str) -> AttributeError:
     return AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
-def advise(where: str, received: str, meaning: str, cure: str) -> None:
+def advise(received: str, meaning: str, cure: str) -> None:
     """Warn, in this library's words, of what was done otherwise than it may have been meant."""
-    warnings.warn(_sentence(where, received, meaning, cure), UserWarning, stacklevel=3)
+    warnings.warn(_sentence(received, meaning, cure), UserWarning, stacklevel=3)
 
 
-def _sentence(where: str, received: str, expected: str, cure: str) -> str:
-    return f"`{speaker(where)}` received `{received}`; {expected}. {cure}"
+def _sentence(received: str, expected: str, cure: str) -> str:
+    return f"`{speaker()}` received `{received}`; {expected}. {cure}"
 
 
 @contextmanager
-def speaking_as(name: str, *instead_of: str) -> Iterator[None]:
-    """In here an error of `instead_of` is one of `name`: of what the user called, which calls the other."""
-    token = _SPEAKERS.set({**_SPEAKERS.get(), **dict.fromkeys(instead_of, name)})
+def speaking_as(name: str) -> Iterator[None]:
+    """Let errors in here name `name`: what the user called. Inside another public function, that one keeps speaking."""
+    token = _SPEAKER.set(_SPEAKER.get() or name)
     try:
         yield
     finally:
-        _SPEAKERS.reset(token)
+        _SPEAKER.reset(token)
 
 
-def speaker(where: str) -> str:
-    """Who an error of `where` is told by: what the user called, as far as `speaking_as` knows it."""
-    known, seen = _SPEAKERS.get(), {where}
-    while where in known and known[where] not in seen:
-        where = known[where]
-        seen.add(where)
-    return where
+def speaker() -> str:
+    """What the user called, as an error names it."""
+    return _SPEAKER.get() or "keras_sched"
 
 
 def shown(value: Any) -> str:
@@ -95,21 +90,20 @@ def did_you_mean(name: Any, known: Collection[str], aliases: Mapping[str, str] |
     return f"Did you mean `{near[0]}`? " if near else ""
 
 
-def check_no_named_tuple(where: str, name: str, value: Any) -> None:
+def check_no_named_tuple(name: str, value: Any) -> None:
     """Raise where a learning rate is a named tuple, as the result of `lr_find` is: its numbers are not one a group."""
     if not (isinstance(value, tuple) and hasattr(value, "_fields")):
         return
     fields: Any = getattr(value, "_fields", ())
     first = fields[0] if fields else "valley"
     raise wrong_type(
-        where,
         f"{name}={shown(value)}",
         "it is a learning rate, and this a named tuple, such as `lr_find` returns",
         f"Pass one of its suggestions, for example `{name}=found.{first}`.",
     )
 
 
-def check_fraction(where: str, name: str, value: Any, meaning: str, example: str = "0.25") -> None:
+def check_fraction(name: str, value: Any, meaning: str, example: str = "0.25") -> None:
     """Raise unless `value` is a number from 0 to 1; `meaning` says what the fraction is of."""
     if _is_number(value) and 0 <= value <= 1:
         return
@@ -119,55 +113,52 @@ def check_fraction(where: str, name: str, value: Any, meaning: str, example: str
         if percent
         else f"Pass a fraction, for example `{name}={example}`."
     )
-    raise wrong_value(where, f"{name}={shown(value)}", f"it is {meaning}, between 0 and 1", cure)
+    raise wrong_value(f"{name}={shown(value)}", f"it is {meaning}, between 0 and 1", cure)
 
 
-def check_positive(where: str, name: str, value: Any, meaning: str, example: str) -> None:
+def check_positive(name: str, value: Any, meaning: str, example: str) -> None:
     """Raise unless `value` is a finite number above 0."""
     if _is_number(value) and 0 < value < math.inf:
         return
     raise wrong_value(
-        where,
         f"{name}={shown(value)}",
         f"it is {meaning}, a finite number above 0",
         f"Pass for example `{name}={example}`.",
     )
 
 
-def check_not_negative(where: str, name: str, value: Any, meaning: str, example: str) -> None:
+def check_not_negative(name: str, value: Any, meaning: str, example: str) -> None:
     """Raise unless `value` is a finite number of at least 0."""
     if _is_number(value) and 0 <= value < math.inf:
         return
     raise wrong_value(
-        where,
         f"{name}={shown(value)}",
         f"it is {meaning}, a finite number of at least 0",
         f"Pass for example `{name}={example}`.",
     )
 
 
-def check_whole(where: str, name: str, value: Any, meaning: str, example: int = 10, *, least: int = 1) -> int:
+def check_whole(name: str, value: Any, meaning: str, example: int = 10, *, least: int = 1) -> int:
     """Return `value` as an `int`; raise unless it is a whole number of at least `least`."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least:
         return int(value)
     raise wrong_value(
-        where,
         f"{name}={shown(value)}",
         f"it is {meaning}, a whole number of at least {least}",
         f"Pass for example `{name}={example}`.",
     )
 
 
-def check_choice(where: str, name: str, value: Any, choices: Collection[str]) -> None:
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Raise unless `value` is one of `choices`."""
     if isinstance(value, str) and value in choices:
         return
     known = ", ".join(f"`{name}={choice!r}`" for choice in choices)
-    raise wrong_value(where, f"{name}={shown(value)}", "it is not one of the choices", f"Pass one of {known}.")
+    raise wrong_value(f"{name}={shown(value)}", "it is not one of the choices", f"Pass one of {known}.")
 
 
 @contextmanager
-def needing(where: str, package: str) -> Iterator[None]:
+def needing(package: str) -> Iterator[None]:
     """Around the imports of a `package` that may be absent: turns its absence into an `ImportError` with the cure."""
     try:
         yield
@@ -175,7 +166,7 @@ def needing(where: str, package: str) -> Iterator[None]:
         if (error.name or "").partition(".")[0] != package:  # the package is there; what it misses is its own affair
             raise
         raise ImportError(
-            f"`{where}` needs {package}, which is not installed. Type `pip install {package}`."
+            f"`{speaker()}` needs {package}, which is not installed. Type `pip install {package}`."
         ) from error
 
 

@@ -15,7 +15,7 @@ from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 
 
-@speaking_as("fine_tune", "OneCycle", "freeze", "unfreeze", "reset_optimizer")
+@speaking_as("fine_tune")
 def fine_tune(
     model: keras.Model,
     x: Any,
@@ -81,15 +81,14 @@ def fine_tune(
 
     Source: fastai's `fine_tune`.
     """
-    where = "fine_tune"
     check_fit_arguments(fine_tune, model, fit_arguments)
-    check_whole(where, "epochs", epochs, "the epochs of the unfrozen phase")
-    check_whole(where, "freeze_epochs", freeze_epochs, "the epochs of the frozen phase", 1, least=0)
-    check_whole(where, "initial_epoch", initial_epoch, "the epoch to begin at", 0, least=0)
-    check_no_named_tuple(where, "base_lr", base_lr)
-    check_positive(where, "base_lr", base_lr, "the learning rate of the head", "2e-3")
-    check_positive(where, "lr_mult", lr_mult, "the ratio of the last group's rate to the first one's", "100")
-    check_compiled(where, model)
+    check_whole("epochs", epochs, "the epochs of the unfrozen phase")
+    check_whole("freeze_epochs", freeze_epochs, "the epochs of the frozen phase", 1, least=0)
+    check_whole("initial_epoch", initial_epoch, "the epoch to begin at", 0, least=0)
+    check_no_named_tuple("base_lr", base_lr)
+    check_positive("base_lr", base_lr, "the learning rate of the head", "2e-3")
+    check_positive("lr_mult", lr_mult, "the ratio of the last group's rate to the first one's", "100")
+    check_compiled(model)
     groups = 2 if groups is None else groups
     shared = {
         "div_final": div_final,
@@ -104,13 +103,13 @@ def fine_tune(
     unfrozen.first_epoch = freeze_epochs
     for schedule in (frozen, unfrozen):
         schedule.check(model)
-    callbacks = as_list(callbacks, where)
+    callbacks = as_list(callbacks)
     if reset_opt:
         reset_optimizer(model)
 
     def run(schedule: OneCycle, last: int, first: int) -> History:
         begins_afresh = False  # the optimizer's state, which freezing has settled
-        return fit_with(where, schedule, model, x, y, last, callbacks, begins_afresh, first, fit_arguments)
+        return fit_with(schedule, model, x, y, last, callbacks, begins_afresh, first, fit_arguments)
 
     phases: list[History] = []
     if initial_epoch < freeze_epochs:

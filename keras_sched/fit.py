@@ -53,7 +53,7 @@ _OTHERS = {
 }
 
 
-@speaking_as("fit_one_cycle", "OneCycle", "reset_optimizer")
+@speaking_as("fit_one_cycle")
 def fit_one_cycle(
     model: keras.Model,
     x: Any,
@@ -118,10 +118,10 @@ def fit_one_cycle(
         momentum_correction=momentum_correction,
         layer_decay=layer_decay,
     )
-    return fit_with("fit_one_cycle", schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
+    return fit_with(schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
 
 
-@speaking_as("fit_flat_cos", "FlatCos", "reset_optimizer")
+@speaking_as("fit_flat_cos")
 def fit_flat_cos(
     model: keras.Model,
     x: Any,
@@ -173,10 +173,10 @@ def fit_flat_cos(
         momentum_correction=momentum_correction,
         layer_decay=layer_decay,
     )
-    return fit_with("fit_flat_cos", schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
+    return fit_with(schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
 
 
-@speaking_as("fit_sgdr", "SGDR", "reset_optimizer")
+@speaking_as("fit_sgdr")
 def fit_sgdr(
     model: keras.Model,
     x: Any,
@@ -239,18 +239,14 @@ def fit_sgdr(
     )
     if "epochs" in fit_arguments:
         raise wrong_value(
-            "fit_sgdr",
             f"epochs={fit_arguments['epochs']!r}",
             f"its cycles last {schedule.epochs} epochs",
             "Leave it out, or change `n_cycles`, `cycle_len` and `cycle_mult`.",
         )
-    return fit_with(
-        "fit_sgdr", schedule, model, x, y, schedule.epochs, callbacks, reset_opt, initial_epoch, fit_arguments
-    )
+    return fit_with(schedule, model, x, y, schedule.epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
 
 
 def fit_with(
-    where: str,
     schedule: Scheduler,
     model: keras.Model,
     x: Any,
@@ -262,9 +258,9 @@ def fit_with(
     fit_arguments: dict[str, Any],
 ) -> History:
     """`model.fit` with one more callback, whose values the History then has."""
-    check_whole(where, "epochs", epochs, "the epoch to train to")
-    check_whole(where, "initial_epoch", initial_epoch, "the epoch to begin at", 0, least=0)
-    check_compiled(where, model)
+    check_whole("epochs", epochs, "the epoch to train to")
+    check_whole("initial_epoch", initial_epoch, "the epoch to begin at", 0, least=0)
+    check_compiled(model)
     if reset_opt:
         reset_optimizer(model)
     history: Any = model.fit(
@@ -272,7 +268,7 @@ def fit_with(
         y,
         epochs=epochs,
         initial_epoch=initial_epoch,
-        callbacks=[schedule, *as_list(callbacks, where)],
+        callbacks=[schedule, *as_list(callbacks)],
         **fit_arguments,
     )
     history.hps = schedule.hps
@@ -292,7 +288,6 @@ def check_fit_arguments(helper: Callable[..., Any], model: Any, fit_arguments: d
     known = [*own, *of_fit]
     ours = {theirs: next((each for each in names if each in known), "") for theirs, names in _OTHERS.items()}
     raise wrong_type(
-        getattr(helper, "__name__", "fit"),
         ", ".join(f"{name}={shown(value)}" for name, value in unknown.items()),
         "neither it nor `model.fit` has an argument of that name",
         "".join(did_you_mean(name, known, ours) for name in unknown)
@@ -300,24 +295,22 @@ def check_fit_arguments(helper: Callable[..., Any], model: Any, fit_arguments: d
     )
 
 
-def check_compiled(where: str, model: Any) -> None:
+def check_compiled(model: Any) -> None:
     """Raise unless `model` can be trained."""
     if getattr(model, "optimizer", None) is None:
         raise wrong_state(
-            where,
             "a model that is not compiled",
             "it trains one that is",
             "Compile it first: `model.compile(optimizer='adam', loss=...)`.",
         )
 
 
-def as_list(callbacks: Any, where: str) -> list[Any]:
+def as_list(callbacks: Any) -> list[Any]:
     """Callbacks as `model.fit` takes them, one or many, as a list."""
     if callbacks is None:
         return []
     if isinstance(callbacks, keras.callbacks.CallbackList):
         raise wrong_value(
-            where,
             "callbacks=CallbackList(...)",
             "it adds a callback of its own to a list",
             "Pass the callbacks themselves: `callbacks=[...]`.",

@@ -39,7 +39,7 @@ def innermost(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
     return [optimizer]
 
 
-def attribute_of(name: str, optimizer: keras.Optimizer, where: str = "ParamScheduler") -> str:
+def attribute_of(name: str, optimizer: keras.Optimizer) -> str:
     """The attribute of `optimizer` that the hyper-parameter `name` stands for.
 
     Raises:
@@ -48,8 +48,8 @@ def attribute_of(name: str, optimizer: keras.Optimizer, where: str = "ParamSched
     """
     attribute = _long_name(name, optimizer)
     if attribute is None or attribute not in known_attributes(optimizer):
-        raise _unknown(name, attribute, optimizer, where)
-    _check_effect(name, attribute, optimizer, where)
+        raise _unknown(name, attribute, optimizer)
+    _check_effect(name, attribute, optimizer)
     return attribute
 
 
@@ -81,7 +81,7 @@ def _long_name(name: Any, optimizer: keras.Optimizer) -> str | None:
     return _SHORT_NAMES.get(name, name) if isinstance(name, str) else None
 
 
-def _unknown(name: Any, attribute: str | None, optimizer: keras.Optimizer, where: str) -> ValueError:
+def _unknown(name: Any, attribute: str | None, optimizer: keras.Optimizer) -> ValueError:
     kind = type(optimizer).__name__
     if attribute in _STRUCTURAL and hasattr(optimizer, str(attribute)):
         expected = f"`{attribute}` of {kind} is settled when the step is made, it cannot change from batch to batch"
@@ -89,7 +89,6 @@ def _unknown(name: Any, attribute: str | None, optimizer: keras.Optimizer, where
         expected = f"{kind} keeps no moving average of the weights"
     elif name == "mom" and hasattr(optimizer, "momentum"):
         return wrong_value(
-            where,
             repr(name),
             f"{kind} was made with momentum={optimizer.momentum}, so that it keeps no velocity to schedule",
             f"Compile with a positive one, for example `{kind}(momentum=0.9)`.",
@@ -99,18 +98,17 @@ def _unknown(name: Any, attribute: str | None, optimizer: keras.Optimizer, where
     names = ["lr", "mom", "sqr_mom", "wd", "eps", *known_attributes(optimizer)]
     has = [each for each in names if _long_name(each, optimizer) is not None]
     meant = did_you_mean(name, has, {"momentum": "mom", "beta_1": "mom", "beta_2": "sqr_mom", "rho": "sqr_mom"})
-    return wrong_value(where, repr(name), expected, f"{meant}Pass one of the names it knows: {', '.join(names)}.")
+    return wrong_value(repr(name), expected, f"{meant}Pass one of the names it knows: {', '.join(names)}.")
 
 
-def _check_effect(name: str, attribute: str, optimizer: keras.Optimizer, where: str) -> None:
+def _check_effect(name: str, attribute: str, optimizer: keras.Optimizer) -> None:
     """Refuse what Keras would not look at: a momentum of zero, or a second way of clipping."""
     if attribute == "momentum" and not optimizer.momentum > 0:
-        raise _unknown("mom", None, optimizer, where)
+        raise _unknown("mom", None, optimizer)
     if attribute in _CLIPPING:
         other = next((c for c in _CLIPPING if c != attribute and getattr(optimizer, c) is not None), None)
         if other is not None:
             raise wrong_value(
-                where,
                 repr(name),
                 f"the optimizer clips by `{other}` already, and Keras clips in one way only",
                 f"Schedule `{other}`, or compile without it.",
@@ -121,7 +119,6 @@ def learning_rates(
     value: Any,
     groups: int,
     *,
-    where: str,
     argument: str = "lr_max",
     layer_decay: float | None = None,
     example: str = "1e-3",
@@ -132,7 +129,6 @@ def learning_rates(
         value: a number (each group's), `slice(hi)` (the last group `hi`, the others `hi / 10`), `slice(lo, hi)`
             (geometric from the first group to the last), or one number a group.
         groups: how many groups there are, at least 1.
-        where: who asks, for the message of an error.
         argument: the name of the argument, for the message of an error.
         layer_decay: group g of G gets its rate times `layer_decay ** (G - 1 - g)`, above 0 and at most 1.
         example: a rate to name in the message of an error.
@@ -144,18 +140,17 @@ def learning_rates(
         ValueError: when a rate is not a finite number above 0, or there are more or fewer rates than groups.
         TypeError: when `value` is a named tuple, such as `lr_find` returns.
     """
-    check_no_named_tuple(where, argument, value)
-    rates = _spread(value, groups, where, argument)
+    check_no_named_tuple(argument, value)
+    rates = _spread(value, groups, argument)
     for rate in rates:
         if not (_is_number(rate) and 0 < rate < math.inf):
             raise wrong_value(
-                where,
                 f"{argument}={shown(value)}",
                 "a learning rate is a finite number above 0",
                 f"Pass `{argument}={example}`.",
             )
     if layer_decay is not None:
-        _check_layer_decay(layer_decay, groups, where)
+        _check_layer_decay(layer_decay, groups)
         rates = [rate * layer_decay ** (groups - 1 - group) for group, rate in enumerate(rates)]
     return float(rates[0]) if groups == 1 else tuple(float(rate) for rate in rates)
 
@@ -167,9 +162,9 @@ def groups_wanted(value: Any) -> int | None:
     return len(list(value)) if _is_sequence(value) else None
 
 
-def _spread(value: Any, groups: int, where: str, argument: str) -> list[Any]:
+def _spread(value: Any, groups: int, argument: str) -> list[Any]:
     if isinstance(value, slice):
-        return _spread_slice(value, groups, where, argument)
+        return _spread_slice(value, groups, argument)
     if not _is_sequence(value):
         return [value] * groups
     rates = list(value)
@@ -181,7 +176,6 @@ def _spread(value: Any, groups: int, where: str, argument: str) -> list[Any]:
         if groups == 1:
             there_are, of_them = "is one parameter group", "one number"
         raise wrong_value(
-            where,
             f"{argument}={shown(value)}",
             f"it has {len(rates)} rates where there {there_are}",
             f"Pass {of_them}; or `groups={len(rates)}`.",
@@ -189,11 +183,10 @@ def _spread(value: Any, groups: int, where: str, argument: str) -> list[Any]:
     return rates
 
 
-def _spread_slice(value: slice, groups: int, where: str, argument: str) -> list[Any]:
+def _spread_slice(value: slice, groups: int, argument: str) -> list[Any]:
     low, high, step = value.start, value.stop, value.step
     if step is not None or not _is_number(high) or not (low is None or _is_number(low)) or high <= 0:
         raise wrong_value(
-            where,
             f"{argument}={shown(value)}",
             "a slice of learning rates is `slice(hi)` or `slice(lo, hi)`, of numbers above 0",
             f"Pass for example `{argument}=slice(1e-5, 1e-3)`.",
@@ -208,28 +201,26 @@ def _spread_slice(value: slice, groups: int, where: str, argument: str) -> list[
     return [low * ratio**group for group in range(groups - 1)] + [high]
 
 
-def _check_layer_decay(value: Any, groups: int, where: str) -> None:
+def _check_layer_decay(value: Any, groups: int) -> None:
     if not (_is_number(value) and 0 < value <= 1):
         raise wrong_value(
-            where,
             f"layer_decay={shown(value)}",
             "it is what a group's rate is multiplied by for each group that follows, above 0 and at most 1",
             "Pass for example `layer_decay=0.75`.",
         )
     if groups == 1:
         raise wrong_value(
-            where,
             f"layer_decay={shown(value)}",
             "there is one parameter group, so that nothing would decay",
             "Pass `groups=` too, for example `groups=4`.",
         )
 
 
-def number_of(value: Any, where: str, argument: str) -> float:
+def number_of(value: Any, argument: str) -> float:
     """`value` as a float; a `TypeError` in this library's words where it is no number."""
     if _is_number(value):
         return float(value)
-    raise wrong_type(where, f"{argument}={shown(value)}", "it is a number", f"Pass for example `{argument}=0.01`.")
+    raise wrong_type(f"{argument}={shown(value)}", "it is a number", f"Pass for example `{argument}=0.01`.")
 
 
 def _is_sequence(value: Any) -> bool:

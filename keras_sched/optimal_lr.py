@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_sched.errors import NoSuggestion, check_choice, check_whole, needing, wrong_type
+from keras_sched.errors import NoSuggestion, check_choice, check_whole, needing, speaking_as, wrong_type
 from keras_sched.freezing import is_frozen
 from keras_sched.plot import plot_extrema
 from keras_sched.suggest import Curve, checked_curve, extrema, falling_gradient
@@ -17,6 +17,7 @@ RANKS = ("first choice", "second choice", "third choice")
 Extrema = dict[str, np.ndarray]
 
 
+@speaking_as("find_optimal_lr")
 def find_optimal_lr(
     result: Any,
     model: Any = None,
@@ -61,29 +62,29 @@ def find_optimal_lr(
 
     After J. Adolfo Villalobos' function of the same name for fastai (2019).
     """
-    check_whole(WHERE, "noise", noise, "how many points on either side a minimum must not exceed", 3)
+    check_whole("noise", noise, "how many points on either side a minimum must not exceed", 3)
     if show_df is not None:
-        check_choice(WHERE, "show_df", show_df, ("head", "tail"))
+        check_choice("show_df", show_df, ("head", "tail"))
     curve = _curve_of(result)
     curves = {"loss": curve.losses, "gradient": falling_gradient(WHERE, curve, bent=True)}
     found = {name: extrema(values, noise) for name, values in curves.items()}
     minima, maxima = ({name: each[side] for name, each in found.items()} for side in (0, 1))
     _print_table(show_df, curve, curves, minima, maxima)
-    plot_extrema(WHERE, curve.lrs, curves, minima, maxima if show_min_values else None)
+    plot_extrema(curve.lrs, curves, minima, maxima if show_min_values else None)
     return _choose(curve, curves["gradient"], minima, frozen=model is None or is_frozen(model))
 
 
 def _curve_of(result: Any) -> Curve:
     if not (hasattr(result, "lrs") and hasattr(result, "losses")):
         expected = "it is a search, with its `lrs` and `losses`"
-        raise wrong_type(WHERE, f"result={result!r}", expected, "Pass what `lr_find(model, x, y)` returns.")
+        raise wrong_type(f"result={result!r}", expected, "Pass what `lr_find(model, x, y)` returns.")
     return checked_curve(WHERE, result.lrs, result.losses)
 
 
 def _print_table(show_df: str | None, curve: Curve, curves: Extrema, minima: Extrema, maxima: Extrema) -> None:
     if show_df is None:
         return
-    with needing(f"{WHERE}(show_df={show_df!r})", "pandas"):
+    with needing("pandas"):
         import pandas as pd
     table = pd.DataFrame({"loss": curves["loss"], "loss_grad": curves["gradient"], "lrs": curve.lrs})
     for short, name in (("loss", "loss"), ("grad", "gradient")):

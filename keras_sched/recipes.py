@@ -25,21 +25,35 @@ from keras_sched.annealers import (
     common_groups,
     simplest_fraction,
 )
-from keras_sched.errors import check_choice, check_fraction, check_positive, check_whole, shown, wrong_type, wrong_value
+from keras_sched.errors import (
+    check_choice,
+    check_fraction,
+    check_positive,
+    check_whole,
+    shown,
+    speaker,
+    speaking_as,
+    wrong_type,
+    wrong_value,
+)
 
 Rates: TypeAlias = float | Sequence[float] | np.ndarray
 Recipe: TypeAlias = dict[str, Annealer]
 
+DEFAULT_MOMS = (0.95, 0.85, 0.95)
+"""The very object that stands in the signatures: a tuple of the same numbers was given on purpose."""
+
 _RISE = "the fraction of training spent rising"
 
 
+@speaking_as("one_cycle")
 def one_cycle(
     lr_max: Rates,
     *,
     div: float = 25.0,
     div_final: float = 1e5,
     pct_start: float = 0.25,
-    moms: Sequence[float] | None = (0.95, 0.85, 0.95),
+    moms: Sequence[float] | None = DEFAULT_MOMS,
     three_phase: bool = False,
 ) -> Recipe:
     """One cycle: the rate rises to `lr_max` and falls to nearly nothing, the momentum does the opposite.
@@ -65,11 +79,11 @@ def one_cycle(
 
     From Smith and Topin, "Super-Convergence" (2018), with fastai's cosines; three phases as PyTorch's `OneCycleLR`.
     """
-    top = _rates("one_cycle", "lr_max", lr_max)
-    check_positive("one_cycle", "div", div, "what `lr_max` is divided by at the start", "25")
-    check_positive("one_cycle", "div_final", div_final, "what `lr_max` is divided by at the end", "1e5")
-    check_fraction("one_cycle", "pct_start", pct_start, _RISE)
-    three_moms = None if moms is None else _moms("one_cycle", moms)
+    top = _rates("lr_max", lr_max)
+    check_positive("div", div, "what `lr_max` is divided by at the start", "25")
+    check_positive("div_final", div_final, "what `lr_max` is divided by at the end", "1e5")
+    check_fraction("pct_start", pct_start, _RISE)
+    three_moms = None if moms is None else _moms(moms)
     if three_phase:
         return _three_phases(top, (div, div_final), pct_start, three_moms)
     scheds: Recipe = {"lr": combined_cos(pct_start, top / div, top, top / div_final)}
@@ -79,17 +93,17 @@ def one_cycle(
 def _three_phases(top: np.ndarray, divs: tuple[float, float], pct: float, moms: Any) -> Recipe:
     if pct > 0.5:
         expected = f"with `three_phase=True` it is {_RISE}, and falling takes as long, so at most 0.5"
-        raise wrong_value("one_cycle", f"pct_start={pct!r}", expected, "Pass for example `pct_start=0.3`.")
+        raise wrong_value(f"pct_start={pct!r}", expected, "Pass for example `pct_start=0.3`.")
     low, end = (top / div for div in divs)
     pcts = [pct, pct, 1 - 2 * pct]
     scheds: Recipe = {"lr": combine_scheds(pcts, [SchedCos(low, top), SchedCos(top, low), SchedCos(low, end)])}
     if moms is not None:
         first, middle, last = moms
-        mom = [SchedCos(first, middle), SchedCos(middle, last), SchedNo(last, last)]
-        scheds["mom"] = combine_scheds(pcts, mom)
+        scheds["mom"] = combine_scheds(pcts, [SchedCos(first, middle), SchedCos(middle, last), SchedNo(last, last)])
     return scheds
 
 
+@speaking_as("flat_cos")
 def flat_cos(lr: Rates, *, div_final: float = 1e5, pct_start: float = 0.75) -> Recipe:
     """A constant rate, then half a cosine down to nearly nothing.
 
@@ -108,12 +122,13 @@ def flat_cos(lr: Rates, *, div_final: float = 1e5, pct_start: float = 0.75) -> R
 
     After fastai's `fit_flat_cos`.
     """
-    flat = _rates("flat_cos", "lr", lr)
-    check_positive("flat_cos", "div_final", div_final, "what `lr` is divided by at the end", "1e5")
-    check_fraction("flat_cos", "pct_start", pct_start, "the fraction of training at the constant rate", "0.75")
+    flat = _rates("lr", lr)
+    check_positive("div_final", div_final, "what `lr` is divided by at the end", "1e5")
+    check_fraction("pct_start", pct_start, "the fraction of training at the constant rate", "0.75")
     return {"lr": combine_scheds([pct_start, 1 - pct_start], [SchedNo(flat, flat), SchedCos(flat, flat / div_final)])}
 
 
+@speaking_as("sgdr")
 def sgdr(
     lr_max: Rates, *, n_cycles: int, cycle_mult: float = 2, cycle_decay: float = 1.0, warmup: float = 0.0
 ) -> Recipe:
@@ -136,10 +151,10 @@ def sgdr(
 
     From Loshchilov and Hutter, "SGDR" (2017), with fastai's names.
     """
-    top = _rates("sgdr", "lr_max", lr_max)
-    lengths = _cycles("sgdr", n_cycles, cycle_mult)
-    check_positive("sgdr", "cycle_decay", cycle_decay, "each cycle's peak against the one before", "0.5")
-    check_fraction("sgdr", "warmup", warmup, "the fraction of each cycle spent rising", "0.1")
+    top = _rates("lr_max", lr_max)
+    lengths = _cycles(n_cycles, cycle_mult)
+    check_positive("cycle_decay", cycle_decay, "each cycle's peak against the one before", "0.5")
+    check_fraction("warmup", warmup, "the fraction of each cycle spent rising", "0.1")
     pcts = [float(length / sum(lengths)) for length in lengths]
     return {"lr": combine_scheds(pcts, [_cycle(top * cycle_decay**k, warmup) for k in range(len(pcts))])}
 
@@ -150,19 +165,20 @@ def _cycle(peak: np.ndarray, warmup: float) -> Annealer:
     return combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, peak), SchedCos(peak, 0.0)])
 
 
-def sgdr_epochs(where: str, n_cycles: int, cycle_len: int, cycle_mult: float) -> int:
+def sgdr_epochs(n_cycles: int, cycle_len: int, cycle_mult: float) -> int:
     """The epochs that `n_cycles` take of which the first has `cycle_len`, rounded up to whole ones."""
-    check_whole(where, "cycle_len", cycle_len, "the epochs of the first cycle", 1)
-    return math.ceil(cycle_len * sum(_cycles(where, n_cycles, cycle_mult)))
+    check_whole("cycle_len", cycle_len, "the epochs of the first cycle", 1)
+    return math.ceil(cycle_len * sum(_cycles(n_cycles, cycle_mult)))
 
 
-def _cycles(where: str, n_cycles: int, cycle_mult: float) -> list[Fraction]:
-    check_whole(where, "n_cycles", n_cycles, "how many cycles there are", 3)
-    check_positive(where, "cycle_mult", cycle_mult, "each cycle's length against the one before", "2")
+def _cycles(n_cycles: int, cycle_mult: float) -> list[Fraction]:
+    check_whole("n_cycles", n_cycles, "how many cycles there are", 3)
+    check_positive("cycle_mult", cycle_mult, "each cycle's length against the one before", "2")
     factor = simplest_fraction(float(cycle_mult))
     return [factor**k for k in range(n_cycles)]
 
 
+@speaking_as("warmup_stable_decay")
 def warmup_stable_decay(
     lr_max: Rates,
     *,
@@ -192,31 +208,30 @@ def warmup_stable_decay(
 
     From Hu et al., "MiniCPM" (2024); the shape from Hägele et al. (2024), see `SchedOneMinusSqrt`.
     """
-    where = "warmup_stable_decay"
-    top = _warmup(where, lr_max, warmup)
-    last = _final(where, lr_final, top)
-    check_fraction(where, "decay", decay, "the fraction of training spent decaying", "0.2")
+    top, last = _warmup(lr_max, warmup, lr_final)
+    check_fraction("decay", decay, "the fraction of training spent decaying", "0.2")
     if warmup + decay > 1 + 1e-9:
-        received, expected = f"warmup={warmup!r}, decay={decay!r}", "together they are at most 1, all of training"
-        raise wrong_value(where, received, expected, f"Pass for example `decay={1 - warmup:g}`.")
+        received = f"warmup={warmup!r}, decay={decay!r}"
+        raise wrong_value(received, "together they are at most 1", f"Pass for example `decay={1 - warmup:g}`.")
     pcts = [warmup, max(0.0, 1 - warmup - decay), decay]
-    return {"lr": combine_scheds(pcts, [SchedLin(0.0, top), SchedNo(top, top), _shaped(where, shape, top, last)])}
+    return {"lr": combine_scheds(pcts, [SchedLin(0.0, top), SchedNo(top, top), _shaped(shape, top, last)])}
 
 
-def _shaped(where: str, shape: Any, start: np.ndarray, end: np.ndarray) -> Annealer:
+def _shaped(shape: Any, start: np.ndarray, end: np.ndarray) -> Annealer:
     cure = "Pass an annealer's class, for example `shape=SchedCos`."
     if not callable(shape) or isinstance(shape, Annealer):
-        raise wrong_type(where, f"shape={shown(shape)}", "it makes an annealer of a start and an end", cure)
+        raise wrong_type(f"shape={shown(shape)}", "it makes an annealer of a start and an end", cure)
     try:
         made = shape(start, end)
     except Exception as error:
-        error.add_note(f"... while `{where}` made its decay from {start.tolist()} to {end.tolist()} with `shape`")
+        error.add_note(f"... while `{speaker()}` made its decay from {start.tolist()} to {end.tolist()} with `shape`")
         raise
     if not isinstance(made, Annealer):
-        raise wrong_type(where, f"shape={shown(shape)}", f"it makes an annealer, and made {shown(made)}", cure)
+        raise wrong_type(f"shape={shown(shape)}", f"it makes an annealer, and made {shown(made)}", cure)
     return made
 
 
+@speaking_as("warmup_cosine")
 def warmup_cosine(lr_max: Rates, *, warmup: float = 0.05, lr_final: float = 0.0) -> Recipe:
     """A linear rise from 0, then half a cosine down.
 
@@ -235,11 +250,11 @@ def warmup_cosine(lr_max: Rates, *, warmup: float = 0.05, lr_final: float = 0.0)
 
     From Goyal et al., "Accurate, Large Minibatch SGD" (2017), and Loshchilov and Hutter, "SGDR" (2017).
     """
-    top = _warmup("warmup_cosine", lr_max, warmup)
-    last = _final("warmup_cosine", lr_final, top)
+    top, last = _warmup(lr_max, warmup, lr_final)
     return {"lr": combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, top), SchedCos(top, last)])}
 
 
+@speaking_as("inverse_sqrt")
 def inverse_sqrt(lr_max: Rates, *, warmup: float = 0.05, lr_final: float) -> Recipe:
     """A linear rise from 0, then a fall as one over the square root of the position, down to `lr_final`.
 
@@ -258,11 +273,11 @@ def inverse_sqrt(lr_max: Rates, *, warmup: float = 0.05, lr_final: float) -> Rec
 
     From Vaswani et al., "Attention Is All You Need" (2017).
     """
-    top = _warmup("inverse_sqrt", lr_max, warmup)
-    last = _final("inverse_sqrt", lr_final, top, zero=False)
+    top, last = _warmup(lr_max, warmup, lr_final, zero=False)
     return {"lr": combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, top), SchedInvSqrt(top, last)])}
 
 
+@speaking_as("triangular")
 def triangular(lr_min: Rates, lr_max: Rates, *, n_cycles: int, mode: str = "triangular", gamma: float = 0.1) -> Recipe:
     """Straight lines from `lr_min` to `lr_max` and back, again and again.
 
@@ -285,53 +300,50 @@ def triangular(lr_min: Rates, lr_max: Rates, *, n_cycles: int, mode: str = "tria
 
     From Smith, "Cyclical Learning Rates for Training Neural Networks" (2017).
     """
-    low, top = _rates("triangular", "lr_min", lr_min, zero=True), _rates("triangular", "lr_max", lr_max)
-    _check_groups("triangular", lr_min=low, lr_max=top)
-    check_whole("triangular", "n_cycles", n_cycles, "how many cycles there are", 3)
-    check_choice("triangular", "mode", mode, MODES)
-    check_fraction("triangular", "gamma", gamma, "what is left of the height at the end of training", "0.1")
-    check_positive("triangular", "gamma", gamma, "what is left of the height at the end of training", "0.1")
+    low, top = _rates("lr_min", lr_min, zero=True), _rates("lr_max", lr_max)
+    _check_groups(lr_min=low, lr_max=top)
+    check_whole("n_cycles", n_cycles, "how many cycles there are", 3)
+    check_choice("mode", mode, MODES)
+    check_fraction("gamma", gamma, "what is left of the height at the end of training", "0.1")
+    check_positive("gamma", gamma, "what is left of the height at the end of training", "0.1")
     if (low > top).any():
         received = f"lr_min={shown(lr_min)}, lr_max={shown(lr_max)}"
-        raise wrong_value("triangular", received, "`lr_min` is at most `lr_max`", "Pass the lower rate first.")
+        raise wrong_value(received, "`lr_min` is at most `lr_max`", "Pass the lower rate first.")
     return {"lr": Triangles(low, top, n_cycles, mode, gamma)}
 
 
-def _warmup(where: str, lr_max: Any, warmup: Any) -> np.ndarray:
-    check_fraction(where, "warmup", warmup, _RISE, "0.05")
-    return _rates(where, "lr_max", lr_max)
+def _warmup(lr_max: Any, warmup: Any, lr_final: Any, *, zero: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """The highest and the last rate of a recipe that begins with a warmup."""
+    check_fraction("warmup", warmup, _RISE, "0.05")
+    top, last = _rates("lr_max", lr_max), _rates("lr_final", lr_final, zero=zero)
+    _check_groups(lr_max=top, lr_final=last)
+    return top, last
 
 
-def _final(where: str, lr_final: Any, top: np.ndarray, *, zero: bool = True) -> np.ndarray:
-    last = _rates(where, "lr_final", lr_final, zero=zero)
-    _check_groups(where, lr_max=top, lr_final=last)
-    return last
-
-
-def _rates(where: str, name: str, rates: Any, *, zero: bool = False) -> np.ndarray:
+def _rates(name: str, rates: Any, *, zero: bool = False) -> np.ndarray:
     """`rates` as float64, a single one or one a group; raise unless they are positive, or 0 where `zero` allows it."""
     if isinstance(rates, slice):
         expected = "a recipe does not know how many parameter groups there are"
         cure = f"Pass one number a group, for example `{name}=[1e-4, 1e-3]`, or the slice to a callback or fit helper."
-        raise wrong_type(where, f"{name}={shown(rates)}", expected, cure)
-    checked = np.asarray(checked_ends(where, name, rates))
+        raise wrong_type(f"{name}={shown(rates)}", expected, cure)
+    checked = np.asarray(checked_ends(name, rates))
     if (checked < 0).any() or (not zero and (checked == 0).any()):
         least = "at least 0" if zero else "above 0"
         expected = f"it is a learning rate, a number {least}, or one a parameter group"
-        raise wrong_value(where, f"{name}={shown(rates)}", expected, f"Pass for example `{name}=1e-3`.")
+        raise wrong_value(f"{name}={shown(rates)}", expected, f"Pass for example `{name}=1e-3`.")
     return checked
 
 
-def _check_groups(where: str, **rates: np.ndarray) -> None:
-    common_groups(where, **{name: tuple(each.tolist()) if each.ndim else each for name, each in rates.items()})
+def _check_groups(**rates: np.ndarray) -> None:
+    common_groups(**{name: tuple(each.tolist()) if each.ndim else each for name, each in rates.items()})
 
 
-def _moms(where: str, moms: Any) -> list[float]:
+def _moms(moms: Any) -> list[float]:
     if isinstance(moms, Sequence | np.ndarray) and len(moms) == 3 and all(_is_momentum(each) for each in moms):
         return [float(each) for each in moms]
     expected = "they are the momentum at the start, at the highest rate and at the end, each at least 0 and below 1"
     cure = "Pass for example `moms=(0.95, 0.85, 0.95)`, or `moms=None` to leave momentum alone."
-    raise wrong_value(where, f"moms={shown(moms)}", expected, cure)
+    raise wrong_value(f"moms={shown(moms)}", expected, cure)
 
 
 def _is_momentum(value: Any) -> bool:

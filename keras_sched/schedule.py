@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_sched.annealers import Annealer
-from keras_sched.errors import check_whole, shown, wrong_type, wrong_value
+from keras_sched.errors import check_whole, shown, speaking_as, wrong_type, wrong_value
 
 
 @keras.saving.register_keras_serializable(package="keras_sched")
@@ -44,9 +44,10 @@ class AnnealedSchedule(keras.optimizers.schedules.LearningRateSchedule):
     steps: int
     on_step: Callable[[Any], Any] = field(init=False, repr=False, compare=False)
 
+    @speaking_as("AnnealedSchedule")
     def __post_init__(self) -> None:
         _check_annealer(self.annealer)
-        steps = check_whole("AnnealedSchedule", "steps", self.steps, "how many steps training takes", 1000)
+        steps = check_whole("steps", self.steps, "how many steps training takes", 1000)
         object.__setattr__(self, "steps", steps)
         object.__setattr__(self, "on_step", self.annealer.in_steps(steps))
 
@@ -77,14 +78,12 @@ class AnnealedSchedule(keras.optimizers.schedules.LearningRateSchedule):
 def _check_annealer(annealer: Any) -> None:
     if isinstance(annealer, dict):
         cure = "Pass its learning rate, for example `one_cycle(0.1)['lr']`; for the momentum too use `ParamScheduler`."
-        raise wrong_type(
-            "AnnealedSchedule", f"annealer={shown(annealer)}", "it is one annealer, and this a recipe", cure
-        )
+        raise wrong_type(f"annealer={shown(annealer)}", "it is one annealer, and this a recipe", cure)
     if not isinstance(annealer, Annealer):
         received = annealer.__name__ if isinstance(annealer, type) else shown(annealer)
         cure = "Pass for example `SchedCos(0.1, 0)`; of a function make one with `@keras_sched.annealer`."
-        raise wrong_type("AnnealedSchedule", f"annealer={received}", "it is an annealer", cure)
+        raise wrong_type(f"annealer={received}", "it is an annealer", cure)
     if annealer.groups is not None:
         expected = f"Keras has one rate for all parameters, and this has {annealer.groups}, one a group"
         cure = "Use `ParamScheduler(..., groups=...)`, or pass an annealer of single numbers."
-        raise wrong_value("AnnealedSchedule", f"annealer={shown(annealer)}", expected, cure)
+        raise wrong_value(f"annealer={shown(annealer)}", expected, cure)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from keras_sched.errors import NoSuggestion, check_not_negative, check_positive, check_whole
+from keras_sched.errors import NoSuggestion, check_not_negative, check_positive, check_whole, speaking_as
 
 Point = tuple[float, float]
 Suggestion = tuple[float, Point]
@@ -122,7 +122,8 @@ def slide(
 
     From fastai, after the interval slide rule of A. Mahajan, "A learning rate finder" (2020).
     """
-    _check_slide(lr_diff, thresh, adjust_value)
+    with speaking_as("slide"):
+        _check_slide(lr_diff, thresh, adjust_value)
     curve = checked_curve("slide", lrs, losses, least=max(LEAST_POINTS, lr_diff + 1))
     slopes = np.gradient(curve.losses)
     alike = np.flatnonzero(np.abs(slopes[lr_diff:] - slopes[:-lr_diff]) <= thresh)  # intervals, by their left point
@@ -134,9 +135,9 @@ def slide(
 
 
 def _check_slide(lr_diff: int, thresh: float, adjust_value: float) -> None:
-    check_whole("slide", "lr_diff", lr_diff, "the length of the interval in points", 15)
-    check_positive("slide", "adjust_value", adjust_value, "what the rate is multiplied by", "0.5")
-    check_not_negative("slide", "thresh", thresh, "how far apart two slopes that count as alike may be", "0.005")
+    check_whole("lr_diff", lr_diff, "the length of the interval in points", 15)
+    check_positive("adjust_value", adjust_value, "what the rate is multiplied by", "0.5")
+    check_not_negative("thresh", thresh, "how far apart two slopes that count as alike may be", "0.005")
 
 
 def minimum(lrs: Any, losses: Any, num_it: int) -> Suggestion:
@@ -251,7 +252,8 @@ def inflection(lrs: Any, losses: Any, num_it: int, noise: int = 3) -> Suggestion
 
     After J. Adolfo Villalobos' `find_optimal_lr` for fastai (2019).
     """
-    check_whole("inflection", "noise", noise, "how many points on either side a minimum must not exceed", 3)
+    with speaking_as("inflection"):
+        check_whole("noise", noise, "how many points on either side a minimum must not exceed", 3)
     curve = checked_curve("inflection", lrs, losses)
     minima, _ = extrema(falling_gradient("inflection", curve, bent=True), noise)
     point = curve.at(int(minima[-1]))

@@ -709,7 +709,7 @@ def with_name_taken(start, end, pos, groups=1):
         (lambda: SchedCos([1, 2], [1, 2, 3]), r"`start=\(1.0, 2.0\), end=\(1.0, 2.0, 3.0\)`; .*one length.*Pass 3"),
         (lambda: half_sine([1, 2], [1, 2, 3]), r"`half_sine` received `start=.*one length"),
         (lambda: half_sine(0, "1"), r"`half_sine` received `end='1'`"),
-        (lambda: SchedExp(0.1, 0), r"`SchedExp` received `start=0.1, end=0.0`; it needs both ends non-zero"),
+        (lambda: SchedExp(0.1, 0), r"`SchedExp` received `start=0.1, end=0.0`; SchedExp needs both ends non-zero"),
         (lambda: SchedExp(-1, 1), r"`SchedExp` received .*one sign"),
         (lambda: SchedExp([1, 1], [1, 0]), r"`SchedExp` received .*non-zero"),
         (lambda: SchedInvSqrt(1, 0), r"`SchedInvSqrt` received `start=1.0, end=0.0`"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_sched.errors import speaking_as
 from keras_sched.groups import divide_variables, group_indices, layer_groups, resolve_groups
 
 
@@ -357,8 +358,8 @@ def test_weights_tied_between_two_groups_are_the_first_groups():
 
 
 def missing(model, groups):
-    with pytest.raises(ValueError, match="no group has") as caught:
-        resolve_groups(model, groups, where="OneCycle")
+    with speaking_as("OneCycle"), pytest.raises(ValueError, match="no group has") as caught:
+        resolve_groups(model, groups)
     return str(caught.value)
 
 
@@ -432,8 +433,8 @@ def test_what_is_no_grouping_says_what_one_is(groups):
     ("groups", "reason"), [(0, "of at least 1"), (True, "of at least 1"), (3, "at most `groups=2`")]
 )
 def test_a_number_of_groups_that_cannot_be_is_an_error(groups, reason):
-    with pytest.raises(ValueError, match=rf"`FlatCos` received `groups={groups}`.*{reason}"):
-        group_indices(mlp(*"ab"), groups, where="FlatCos")
+    with speaking_as("FlatCos"), pytest.raises(ValueError, match=rf"`FlatCos` received `groups={groups}`.*{reason}"):
+        group_indices(mlp(*"ab"), groups)
 
 
 # Without a model
@@ -448,7 +449,10 @@ def test_an_optimizers_variables_are_divided_without_a_model():
 
 
 def test_without_a_model_a_number_of_groups_is_an_error_that_says_what_to_pass():
-    with pytest.raises(ValueError, match=r"`scheduled` received `groups=2`.*layer_groups\(model, 2\)"):
-        divide_variables(mlp(*"ab").trainable_variables, 2, where="scheduled")
+    with (
+        speaking_as("scheduled"),
+        pytest.raises(ValueError, match=r"`scheduled` received `groups=2`.*layer_groups\(model, 2\)"),
+    ):
+        divide_variables(mlp(*"ab").trainable_variables, 2)
     with pytest.raises(ValueError, match="no group has `mlp/b/kernel`"):
         divide_variables(mlp(*"ab").trainable_variables, [["/a/"]])

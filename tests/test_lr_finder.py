@@ -612,7 +612,7 @@ def test_a_search_of_too_few_points_says_why_it_ended(count, stopped, said):
     losses = np.linspace(1, 0.5, count)
     record = Record.of([Curve(losses, losses, stopped)], lambda positions: 1e-7 * 1e8**positions, 100)
     with pytest.warns(UserWarning, match=said):
-        found = search_found(record, (valley,), "lr_find")
+        found = search_found(record, (valley,))
     assert found == (None,)
 
 

@@ -236,7 +236,7 @@ def test_what_does_not_fit_together_is_an_error_and_opens_no_figure(arguments, h
 
 def test_the_extrema_of_two_curves_are_marked_each_on_its_own_axis():
     curves = {"loss": LOSSES, "gradient": np.gradient(LOSSES)}
-    left = plot_extrema("f", RATES, curves, {"loss": np.array([29]), "gradient": np.array([3, 15, 20, 30])})
+    left = plot_extrema(RATES, curves, {"loss": np.array([29]), "gradient": np.array([3, 15, 20, 30])})
     right = next(ax for ax in left.figure.axes if ax is not left)
     for ax, name, at in ((left, "loss", [29]), (right, "gradient", [3, 15, 20, 30])):
         assert points(line_named(ax, name)) == list(zip(RATES, curves[name], strict=True))
@@ -247,7 +247,7 @@ def test_the_extrema_of_two_curves_are_marked_each_on_its_own_axis():
 
 
 def test_a_picture_for_a_notebook_is_a_png_that_pyplot_never_sees():
-    picture = png("repr", lambda ax: plot_lr_find(RATES, LOSSES, ax=ax))
+    picture = png(lambda ax: plot_lr_find(RATES, LOSSES, ax=ax))
     assert picture.startswith(b"\x89PNG")
     assert plt.get_fignums() == []
 
@@ -513,9 +513,7 @@ def test_a_figure_that_pyplot_has_let_go_can_still_be_saved(tmp_path):
     assert (tmp_path / "schedule.png").stat().st_size > 5000
 
 
-@pytest.mark.parametrize(
-    "draw", [lambda: plot_lr_find(RATES, LOSSES), lambda: plot_sched(CYCLE), lambda: png("f", print)]
-)
+@pytest.mark.parametrize("draw", [lambda: plot_lr_find(RATES, LOSSES), lambda: plot_sched(CYCLE), lambda: png(print)])
 def test_without_matplotlib_the_error_says_how_to_install_it(draw, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)

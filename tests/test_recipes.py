@@ -248,7 +248,7 @@ def test_a_cycle_that_only_warms_up_ends_at_its_peak():
     ],
 )
 def test_the_epochs_of_all_cycles_are_exact_and_rounded_up(n_cycles, cycle_len, cycle_mult, epochs):
-    assert sgdr_epochs("SGDR", n_cycles, cycle_len, cycle_mult) == epochs
+    assert sgdr_epochs(n_cycles, cycle_len, cycle_mult) == epochs
 
 
 @settings(deadline=None, max_examples=30)
@@ -332,8 +332,8 @@ def test_a_recipe_comes_back_from_json_and_from_its_own_words(recipe):
         (lambda: sgdr(0.1, n_cycles=2, cycle_mult=0), r"`sgdr` received `cycle_mult=0`"),
         (lambda: sgdr(0.1, n_cycles=2, cycle_decay=-1), r"`sgdr` received `cycle_decay=-1`"),
         (lambda: sgdr(0.1, n_cycles=2, warmup=5), r"`sgdr` received `warmup=5`.*For 5% pass `warmup=0.05`"),
-        (lambda: sgdr_epochs("fit_sgdr", 2, 1.5, 2), r"`fit_sgdr` received `cycle_len=1.5`"),
-        (lambda: sgdr_epochs("fit_sgdr", 0, 1, 2), r"`fit_sgdr` received `n_cycles=0`"),
+        (lambda: sgdr_epochs(2, 1.5, 2), r"received `cycle_len=1.5`"),
+        (lambda: sgdr_epochs(0, 1, 2), r"received `n_cycles=0`"),
         (lambda: warmup_cosine(0.1, warmup=500), r"`warmup_cosine` received `warmup=500`"),
         (lambda: warmup_cosine(0.1, lr_final=-1), r"`warmup_cosine` received `lr_final=-1`.*at least 0"),
         (lambda: warmup_cosine([0.1, 0.2], lr_final=[1, 2, 3]), r"`warmup_cosine` received `lr_max=.*one length"),

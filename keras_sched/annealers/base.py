@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import keras
 import numpy as np
 
-from keras_sched.errors import check_no_named_tuple, shown, wrong_type, wrong_value
+from keras_sched.errors import check_no_named_tuple, shown, speaking_as, wrong_type, wrong_value
 
 Ends: TypeAlias = float | Sequence[float] | np.ndarray
 
@@ -66,11 +66,13 @@ class Annealer(ABC):
 
     def __call__(self, pos: Any = _NONE) -> Any:
         """The value at one position, or the values at many."""
-        if pos is _NONE:
-            raise _no_position(type(self).__name__)
         if keras.ops.is_tensor(pos) or isinstance(pos, keras.Variable):
             return self._from_tensor(keras.ops.convert_to_tensor(pos))
-        values = self.on_array(_positions(type(self).__name__, pos))
+        with speaking_as(type(self).__name__):
+            if pos is _NONE:
+                raise _no_position(type(self).__name__)
+            positions = _positions(pos)
+        values = self.on_array(positions)
         return float(values) if values.ndim == 0 and not isinstance(pos, np.ndarray) else values
 
     def _from_tensor(self, pos: Any) -> Any:
@@ -100,13 +102,12 @@ class Annealer(ABC):
         return type(self), tuple(self._arguments().values())
 
 
-def _no_position(where: str) -> TypeError:
-    """Keras calls so what an optimizer was made with for a learning rate."""
+def _no_position(kind: str) -> TypeError:
+    """An optimizer that was made with an annealer for its learning rate calls it without a position."""
     return wrong_type(
-        where,
         "no position",
         "an annealer is called with a position of training, from 0 to 1",
-        f"As the learning rate of an optimizer, pass `AnnealedSchedule({where}(...), steps=...)`.",
+        f"As the learning rate of an optimizer, pass `AnnealedSchedule({kind}(...), steps=...)`.",
     )
 
 
@@ -115,29 +116,29 @@ def computing_dtype(dtype: str) -> str:
     return dtype if dtype in {"float32", "float64"} else "float32"
 
 
-def _positions(where: str, pos: Any) -> np.ndarray:
+def _positions(pos: Any) -> np.ndarray:
     array = np.asarray(float(pos)) if isinstance(pos, numbers.Real) else _as_array(pos)
     if array.dtype.kind not in "iuf":
-        raise wrong_type(where, f"pos={shown(pos)}", "a position is a number from 0 to 1", "Pass for example `0.5`.")
+        raise wrong_type(f"pos={shown(pos)}", "a position is a number from 0 to 1", "Pass for example `0.5`.")
     if np.isnan(array).any():
         expected = "a position is a number from 0 to 1, and this is none"
-        raise wrong_value(where, f"pos={shown(pos)}", expected, "Pass i/n for batch i of n, with n above 0.")
+        raise wrong_value(f"pos={shown(pos)}", expected, "Pass i/n for batch i of n, with n above 0.")
     return np.clip(array.astype("float64"), 0.0, 1.0)
 
 
-def checked_ends(where: str, name: str, value: Any) -> float | tuple[float, ...]:
+def checked_ends(name: str, value: Any) -> float | tuple[float, ...]:
     """`value` as a float, or as one float a parameter group; raise unless all are finite numbers."""
-    check_no_named_tuple(where, name, value)
+    check_no_named_tuple(name, value)
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         array = np.asarray(float(value))
     else:
         array = _as_array(value)
     if array.dtype.kind not in "iuf" or array.ndim > 1 or not array.size:
         expected = "it is a number, or a list with one number a parameter group"
-        raise wrong_type(where, f"{name}={shown(value)}", expected, f"Pass for example `{name}=0.1`.")
+        raise wrong_type(f"{name}={shown(value)}", expected, f"Pass for example `{name}=0.1`.")
     if not np.isfinite(array).all():
         expected = "it is a value to train with, a finite number"
-        raise wrong_value(where, f"{name}={shown(value)}", expected, f"Pass for example `{name}=0.1`.")
+        raise wrong_value(f"{name}={shown(value)}", expected, f"Pass for example `{name}=0.1`.")
     return array.astype("float64").tolist() if array.ndim == 0 else tuple(array.astype("float64").tolist())
 
 
@@ -148,13 +149,13 @@ def _as_array(value: Any) -> np.ndarray:
         return np.asarray(None)
 
 
-def common_groups(where: str, **values: Any) -> int | None:
+def common_groups(**values: Any) -> int | None:
     """How many groups these arguments have; raise where two of them differ."""
     lengths = {name: len(value) for name, value in values.items() if isinstance(value, tuple)}
     if len(set(lengths.values())) > 1:
         received = ", ".join(f"{name}={shown(values[name])}" for name in lengths)
         raise wrong_value(
-            where, received, "lists have one number a parameter group, so all are of one length", _one_length(lengths)
+            received, "lists have one number a parameter group, so all are of one length", _one_length(lengths)
         )
     return next(iter(lengths.values()), None)
 

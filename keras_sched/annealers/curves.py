@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_sched.annealers.base import Annealer, Ends, checked_ends, common_groups, registered
-from keras_sched.errors import check_positive, shown, wrong_value
+from keras_sched.errors import check_positive, shown, speaking_as, wrong_value
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -22,17 +22,19 @@ class Curve(Annealer):
     end: Ends
 
     def __post_init__(self) -> None:
-        self._check_ends()
+        with speaking_as(type(self).__name__):
+            self.check_arguments()
 
-    def _check_ends(self) -> None:
+    def check_arguments(self) -> None:
+        """Raise unless there is such a curve; an error names the class."""
         for name in ("start", "end"):
-            object.__setattr__(self, name, checked_ends(type(self).__name__, name, getattr(self, name)))
-        common_groups(type(self).__name__, start=self.start, end=self.end)
+            object.__setattr__(self, name, checked_ends(name, getattr(self, name)))
+        common_groups(start=self.start, end=self.end)
 
     @property
     def groups(self) -> int | None:
         """How many parameter groups have their own value; `None` where all share one."""
-        return common_groups(type(self).__name__, start=self.start, end=self.end)
+        return common_groups(start=self.start, end=self.end)
 
     @abstractmethod
     def _between(self, ops: Any, pos: Any, constants: tuple[Any, ...]) -> Any:
@@ -148,13 +150,14 @@ class SchedExp(Curve):
     up: Ends = field(init=False, compare=False)
     down: Ends = field(init=False, compare=False)
 
-    def __post_init__(self) -> None:
-        self._check_ends()
+    def check_arguments(self) -> None:
+        """Raise unless there is such a curve."""
+        Curve.check_arguments(self)
         _check_signs(self)
         # The root of the ratio: the ratio itself can overflow, as can its inverse.
         start, end = (np.sqrt(np.abs(each)) for each in (self.start, self.end))
-        object.__setattr__(self, "up", checked_ends("SchedExp", "up", end / start))
-        object.__setattr__(self, "down", checked_ends("SchedExp", "down", start / end))
+        object.__setattr__(self, "up", checked_ends("up", end / start))
+        object.__setattr__(self, "down", checked_ends("down", start / end))
 
     def _constants(self) -> tuple[Any, ...]:
         return self.start, self.end, self.up, self.down
@@ -189,9 +192,10 @@ class SchedPoly(Curve):
 
     power: float
 
-    def __post_init__(self) -> None:
-        self._check_ends()
-        check_positive("SchedPoly", "power", self.power, "the exponent of the position", "2")
+    def check_arguments(self) -> None:
+        """Raise unless there is such a curve."""
+        Curve.check_arguments(self)
+        check_positive("power", self.power, "the exponent of the position", "2")
         object.__setattr__(self, "power", float(self.power))
 
     def _constants(self) -> tuple[Any, ...]:
@@ -223,8 +227,9 @@ class SchedInvSqrt(Curve):
     The decay of Vaswani et al., "Attention Is All You Need" (2017).
     """
 
-    def __post_init__(self) -> None:
-        self._check_ends()
+    def check_arguments(self) -> None:
+        """Raise unless there is such a curve."""
+        Curve.check_arguments(self)
         _check_signs(self)
 
     def _between(self, ops: Any, pos: Any, constants: tuple[Any, ...]) -> Any:
@@ -264,7 +269,7 @@ def _check_signs(curve: Curve) -> None:
         return
     received = f"start={shown(curve.start)}, end={shown(curve.end)}"
     cure = "Pass a small end, for example `end=1e-6`, or use `SchedCos`, which reaches zero."
-    raise wrong_value(type(curve).__name__, received, "it needs both ends non-zero and of one sign", cure)
+    raise wrong_value(received, f"{type(curve).__name__} needs both ends non-zero and of one sign", cure)
 
 
 def sched_lin(start: Ends, end: Ends, pos: Any) -> Any:

@@ -15,9 +15,10 @@ import keras
 import numpy as np
 
 from keras_sched.annealers.base import Annealer, Ends, checked_ends, common_groups, computing_dtype
-from keras_sched.errors import shown, wrong_type, wrong_value
+from keras_sched.errors import shown, speaking_as, wrong_type, wrong_value
 
 
+@speaking_as("annealer")
 def annealer(function: Callable[..., Any]) -> type[Handmade]:
     """Make an annealer of a function `(start, end, pos)`: afterwards `function(start, end)` is one.
 
@@ -57,7 +58,7 @@ def annealer(function: Callable[..., Any]) -> type[Handmade]:
 def _extra_parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
     if not isfunction(function) or not function.__name__.isidentifier():
         expected = "it makes an annealer of a function that has a name"
-        raise wrong_type("annealer", repr(function), expected, "Write `@annealer` above `def name(start, end, pos):`.")
+        raise wrong_type(repr(function), expected, "Write `@annealer` above `def name(start, end, pos):`.")
     parameters = list(signature(function).parameters.values())
     first, extras = parameters[:3], parameters[3:]
     by_place = {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}
@@ -66,14 +67,14 @@ def _extra_parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]
     if not fits or any(each.default is Parameter.empty or each.kind not in by_name for each in extras):
         received = f"{function.__name__}{signature(function)}"
         expected = "its function takes start, end and position, then only parameters that have names and defaults"
-        raise wrong_type("annealer", received, expected, f"Write `def {function.__name__}(start, end, pos):`.")
+        raise wrong_type(received, expected, f"Write `def {function.__name__}(start, end, pos):`.")
     return [(each.name, Any, _field(function.__name__, each)) for each in extras]
 
 
 def _field(function: str, parameter: Parameter) -> Any:
     if hasattr(Handmade, parameter.name):
         expected = "every annealer has an attribute of that name"
-        raise wrong_value("annealer", f"{function}(..., {parameter})", expected, "Give the parameter another name.")
+        raise wrong_value(f"{function}(..., {parameter})", expected, "Give the parameter another name.")
     default = parameter.default
     mutable = type(default).__hash__ is None
     return field(default_factory=lambda: default) if mutable else field(default=default)
@@ -91,11 +92,12 @@ class Handmade(Annealer):
         def __init__(self, start: Ends, end: Ends, *extras: Any, **more: Any) -> None: ...
 
     def __post_init__(self) -> None:
-        for name, value in self._arguments().items():
-            kept = checked_ends(type(self).__name__, name, value) if name in {"start", "end"} else value
-            # A tuple comes back from JSON as a list.
-            object.__setattr__(self, name, tuple(kept) if isinstance(kept, list) else kept)
-        common_groups(type(self).__name__, start=self.start, end=self.end)
+        with speaking_as(type(self).__name__):
+            for name, value in self._arguments().items():
+                kept = checked_ends(name, value) if name in {"start", "end"} else value
+                # A tuple comes back from JSON as a list.
+                object.__setattr__(self, name, tuple(kept) if isinstance(kept, list) else kept)
+            common_groups(start=self.start, end=self.end)
 
     @staticmethod
     @abstractmethod
@@ -105,7 +107,7 @@ class Handmade(Annealer):
     @property
     def groups(self) -> int | None:
         """How many parameter groups have their own value; `None` where all share one."""
-        return common_groups(type(self).__name__, start=self.start, end=self.end)
+        return common_groups(start=self.start, end=self.end)
 
     def on_array(self, pos: np.ndarray) -> np.ndarray:
         """The values at float64 positions that lie in [0, 1]."""
@@ -143,11 +145,12 @@ def _importable(made: type[Handmade]) -> bool:
         return False
 
 
+@speaking_as("pickle")
 def _by_name(name: str, values: tuple[Any, ...]) -> Annealer:
     made = keras.saving.get_registered_object(name)
     if made is None:
         cure = "Run the `@annealer` that makes it before you load."
-        raise wrong_value("pickle", name, "no annealer of that name has been made in this process", cure)
+        raise wrong_value(name, "no annealer of that name has been made in this process", cure)
     return made(*values)
 
 
@@ -170,16 +173,17 @@ class PlainFunction(Annealer):
         """The values at a tensor of positions, float32 or finer, that lie in [0, 1]."""
         return _at_once(self.function, repr(self), pos)
 
+    @speaking_as("get_config")
     def get_config(self) -> dict[str, Any]:
-        """Not to be had: a plain function has no name to load it by."""
+        """Raise: a plain function has no name under which a saved model could find it."""
         expected = "a plain function cannot be saved"
-        raise wrong_type("get_config", repr(self), expected, "Make it an annealer with `@keras_sched.annealer`.")
+        raise wrong_type(repr(self), expected, "Make it an annealer with `@keras_sched.annealer`.")
 
     def __repr__(self) -> str:
         return getattr(self.function, "__name__", None) or repr(self.function)
 
 
-def as_annealer(where: str, name: str, sched: Any, typed: Any = None) -> Annealer:
+def as_annealer(name: str, sched: Any, typed: Any = None) -> Annealer:
     """`sched` if it is an annealer, a function of the position as one; raise for anything else.
 
     `typed` is what the user gave, where `sched` is one of a list.
@@ -198,7 +202,7 @@ def as_annealer(where: str, name: str, sched: Any, typed: Any = None) -> Anneale
     elif typed is not None:
         expected = f"each of them is an annealer, or a function of the position, which {shown(sched)} is not"
         cure = f"Pass for example `{name}=[SchedCos(0.01, 0), SchedCos(0.1, 0)]`."
-    raise wrong_type(where, f"{name}={received}", expected, cure)
+    raise wrong_type(f"{name}={received}", expected, cure)
 
 
 def _each(function: Callable[[Any], Any], name: str, pos: np.ndarray) -> np.ndarray:
@@ -219,7 +223,8 @@ def _number(value: Any, name: str) -> float:
     if (single or isinstance(value, numbers.Real)) and not isinstance(value, bool):
         return float(value)
     expected = "the function of an annealer returns a number for each position"
-    raise wrong_type(name, f"{shown(value)} from its function", expected, "Return one number, for example a float.")
+    with speaking_as(name):
+        raise wrong_type(f"{shown(value)} from its function", expected, "Return one number, for example a float.")
 
 
 def _at_once(function: Callable[[Any], Any], name: str, pos: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from keras_sched.annealers.base import Annealer, Ends, computing_dtype, registered
 from keras_sched.annealers.curves import SchedCos
 from keras_sched.annealers.handmade import as_annealer
-from keras_sched.errors import check_fraction, shown, wrong_value
+from keras_sched.errors import check_fraction, shown, speaking_as, wrong_value
 
 SNAP = 2.0**-48
 """Positions this close count as one: 0.7 + 0.2 lies one rounding below 0.9, where batch 9 of 10 is."""
@@ -57,6 +57,7 @@ def combine_scheds(pcts: Iterable[float], scheds: Iterable[Any]) -> CombinedSche
     return CombinedScheds(tuple(pcts), tuple(scheds))
 
 
+@speaking_as("combined_cos")
 def combined_cos(pct: float, start: Ends, middle: Ends, end: Ends) -> CombinedScheds:
     """Half a cosine from `start` to `middle`, then one from `middle` to `end`.
 
@@ -76,7 +77,7 @@ def combined_cos(pct: float, start: Ends, middle: Ends, end: Ends) -> CombinedSc
 
     After fastai's function of the same name.
     """
-    check_fraction("combined_cos", "pct", pct, "the share of training from `start` to `middle`")
+    check_fraction("pct", pct, "the share of training from `start` to `middle`")
     return combine_scheds([pct, 1 - pct], [SchedCos(start, middle), SchedCos(middle, end)])
 
 
@@ -89,9 +90,10 @@ class CombinedScheds(Annealer):
     scheds: tuple[Annealer, ...]
     phases: tuple[Phase, ...] = field(init=False, compare=False)
 
+    @speaking_as("combine_scheds")
     def __post_init__(self) -> None:
         _check_lengths(self.pcts, self.scheds)
-        scheds = tuple(as_annealer("combine_scheds", f"scheds[{i}]", each) for i, each in enumerate(self.scheds))
+        scheds = tuple(as_annealer(f"scheds[{i}]", each) for i, each in enumerate(self.scheds))
         _check_groups(scheds)
         object.__setattr__(self, "pcts", _checked_pcts(tuple(self.pcts)))
         object.__setattr__(self, "scheds", scheds)
@@ -186,14 +188,14 @@ def _within_array(pos: np.ndarray, phase: Phase) -> np.ndarray:
 
 
 def _checked_pcts(pcts: tuple[Any, ...]) -> tuple[float, ...]:
-    where, received = "combine_scheds", f"pcts={shown(list(pcts))}"
+    received = f"pcts={shown(list(pcts))}"
     meaning = "they are the phases' shares of training"
     if not all(isinstance(each, numbers.Real) and 0 <= float(each) < math.inf for each in pcts):
-        raise wrong_value(where, received, f"{meaning}, each a number of at least 0", "Pass for example `[0.3, 0.7]`.")
+        raise wrong_value(received, f"{meaning}, each a number of at least 0", "Pass for example `[0.3, 0.7]`.")
     total = math.fsum(pcts)
     if abs(total - 1) > 1.000001e-6:
         cure = f"Pass `[p / {total:g} for p in pcts]`." if total else "Pass for example `[0.3, 0.7]`."
-        raise wrong_value(where, received, f"{meaning}, and sum to 1; these sum to {total:g}", cure)
+        raise wrong_value(received, f"{meaning}, and sum to 1; these sum to {total:g}", cure)
     return tuple(float(each) for each in pcts)
 
 
@@ -202,7 +204,7 @@ def _check_lengths(pcts: Sequence[Any], scheds: Sequence[Any]) -> None:
         return
     received = f"{len(pcts)} pcts and {len(scheds)} scheds"
     cure = "Pass for example `combine_scheds([0.3, 0.7], [SchedLin(0, 1), SchedCos(1, 0)])`."
-    raise wrong_value("combine_scheds", received, "each of the scheds has a share of training", cure)
+    raise wrong_value(received, "each of the scheds has a share of training", cure)
 
 
 def _check_groups(scheds: tuple[Annealer, ...]) -> None:
@@ -210,7 +212,7 @@ def _check_groups(scheds: tuple[Annealer, ...]) -> None:
         return
     expected = "values go to one number of parameter groups all the way"
     cure = "Pass scheds with equally many numbers, or with a single number for all groups."
-    raise wrong_value("combine_scheds", f"scheds={shown(list(scheds))}", expected, cure)
+    raise wrong_value(f"scheds={shown(list(scheds))}", expected, cure)
 
 
 def _phases(pcts: tuple[float, ...], scheds: tuple[Annealer, ...]) -> list[Phase]:

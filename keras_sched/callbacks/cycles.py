@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_sched.callbacks.recipe import RecipeScheduler
-from keras_sched.errors import shown, wrong_value
+from keras_sched.errors import shown, speaking_as, wrong_value
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
 from keras_sched.recipes import sgdr, sgdr_epochs, triangular
@@ -61,13 +61,13 @@ class SGDR(RecipeScheduler):
         layer_decay: float | None = None,
     ) -> None:
         arguments = {"n_cycles": n_cycles, "cycle_mult": cycle_mult, "cycle_decay": cycle_decay, "warmup": warmup}
-        self.epochs = sgdr_epochs("SGDR", n_cycles, cycle_len, cycle_mult)
+        with speaking_as(type(self).__name__):
+            self.epochs = sgdr_epochs(n_cycles, cycle_len, cycle_mult)
         super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
 
     def _check_epochs(self, epochs: int) -> None:
         if epochs != self.epochs:
             raise wrong_value(
-                "SGDR",
                 f"a fit of {epochs} epochs",
                 f"its {self.arguments['n_cycles']} cycles last {self.epochs} epochs together",
                 f"Pass `epochs={self.epochs}` to `fit`.",
@@ -125,10 +125,10 @@ class Triangular(RecipeScheduler):
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """`triangular` between both rates."""
         groups = len(rate) if isinstance(rate, tuple) else groups_wanted(self.lr_min) or 1
-        low = learning_rates(self.lr_min, groups, where=self._where, argument="lr_min", layer_decay=self._decay(groups))
+        low = learning_rates(self.lr_min, groups, argument="lr_min", layer_decay=self._decay(groups))
         if optimizer is None and self.lr is None:
             rate = low  # the peak is the compiled rate, which is not known yet
-        return self._built(low, rate)
+        return self.build(low, rate, **self.arguments)
 
     def groups_asked(self) -> int | None:
         """What the shape of either rate asks for."""

@@ -8,10 +8,7 @@ import keras
 from keras_sched.callbacks.recipe import RecipeScheduler
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, momentum_attribute
-from keras_sched.recipes import flat_cos, one_cycle
-
-DEFAULT_MOMS = (one_cycle.__kwdefaults__ or {})["moms"]
-"""The very object that stands in the signatures: a tuple of the same numbers was given on purpose."""
+from keras_sched.recipes import DEFAULT_MOMS, flat_cos, one_cycle
 
 
 class OneCycle(RecipeScheduler):

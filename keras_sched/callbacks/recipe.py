@@ -36,21 +36,18 @@ class RecipeScheduler(Scheduler):
         self.arguments = arguments
         self.wd = wd
         self.layer_decay = layer_decay
-        self._check_arguments()
+        with speaking_as(type(self).__name__):
+            self._check_arguments()
 
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """The recipe at one rate, or one a parameter group; `optimizer` is `None` while arguments are checked."""
-        return self._built(rate)
-
-    def _built(self, *rates: Any) -> dict[str, Any]:
-        with speaking_as(self._where, getattr(self.build, "__name__", "")):
-            return dict(self.build(*rates, **self.arguments))
+        return self.build(rate, **self.arguments)
 
     def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
         """The recipe at the rates asked for, with the weight decay where one was given."""
         scheds = self.recipe(self._rates(optimizer, groups), optimizer)
         if self.wd is not None:
-            scheds["wd"] = _weight_decay(self.wd, self._where)
+            scheds["wd"] = _weight_decay(self.wd)
         return scheds
 
     def groups_asked(self) -> int | None:
@@ -68,34 +65,31 @@ class RecipeScheduler(Scheduler):
         rate = self.lr if self.lr is not None else compiled_rate(optimizer)
         if rate is None:
             raise wrong_value(
-                self._where,
                 f"{self.rate_argument}=None",
                 "it means the rate the model was compiled with, and that is a schedule",
                 f"Pass `{self.rate_argument}=`, or compile with a number.",
             )
-        return learning_rates(
-            rate, groups, where=self._where, argument=self.rate_argument, layer_decay=self.layer_decay
-        )
+        return learning_rates(rate, groups, argument=self.rate_argument, layer_decay=self.layer_decay)
 
     def _check_arguments(self) -> None:
         """Refuse at the door what no optimizer could make right."""
         groups = groups_wanted(self.lr) or 1
         rate = 1.0
         if self.lr is not None:
-            rate = learning_rates(self.lr, groups, where=self._where, argument=self.rate_argument)
+            rate = learning_rates(self.lr, groups, argument=self.rate_argument)
         self.recipe(rate, None)
         if self.wd is not None:
-            _weight_decay(self.wd, self._where)
+            _weight_decay(self.wd)
 
 
-def _weight_decay(value: Any, where: str) -> Any:
+def _weight_decay(value: Any) -> Any:
     """A constant weight decay, one a parameter group, or an annealer of it."""
     if isinstance(value, Annealer) or callable(value):
         return value
     if isinstance(value, Sequence) and not isinstance(value, str):
-        ends = [_weight_decay(one, where) for one in value]
+        ends = [_weight_decay(one) for one in value]
         return tuple(ends)
-    decay = number_of(value, where, "wd")
+    decay = number_of(value, "wd")
     if decay < 0:
-        raise wrong_value(where, f"wd={shown(value)}", "a weight decay is at least 0", "Pass for example `wd=0.01`.")
+        raise wrong_value(f"wd={shown(value)}", "a weight decay is at least 0", "Pass for example `wd=0.01`.")
     return SchedNo(decay, decay)

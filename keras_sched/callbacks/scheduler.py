@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.curves import check_scheds, curves_of, differs_by_group, groups_of
-from keras_sched.errors import advise, check_whole, speaker, wrong_state, wrong_value
+from keras_sched.errors import advise, check_whole, speaker, speaking_as, wrong_state, wrong_value
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost
 from keras_sched.inject import Leaf, Plan, ScheduledFit
@@ -29,13 +29,11 @@ class Scheduler(keras.callbacks.Callback):
         momentum_correction: bool,
     ) -> None:
         super().__init__()
-        self._where = type(self).__name__
-        self.total_steps = _optional_whole(
-            self._where, "total_steps", total_steps, "the length of the schedule in batches", 1000
-        )
-        self.steps_per_epoch = _optional_whole(
-            self._where, "steps_per_epoch", steps_per_epoch, "the batches in an epoch", 100
-        )
+        with speaking_as(type(self).__name__):
+            self.total_steps = _optional_whole(
+                "total_steps", total_steps, "the length of the schedule in batches", 1000
+            )
+            self.steps_per_epoch = _optional_whole("steps_per_epoch", steps_per_epoch, "the batches in an epoch", 100)
         self.groups = groups
         self.momentum_correction = bool(momentum_correction)
         self.first_epoch = 0
@@ -86,34 +84,36 @@ class Scheduler(keras.callbacks.Callback):
 
     def check(self, model: keras.Model) -> None:
         """Raise what a `fit` of `model` would raise before its first batch, its length aside; nothing changes."""
-        self._check_compiled(model)
-        count, group_of = self._divide(model)
-        for optimizer in innermost(model.optimizer):
-            self._plan(optimizer, 1, count, group_of)
+        with speaking_as(type(self).__name__):
+            self._check_compiled(model)
+            count, group_of = self._divide(model)
+            for optimizer in innermost(model.optimizer):
+                self._plan(optimizer, 1, count, group_of)
 
     # Keras' hooks; none of them is called once a batch
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Make the schedules; every wrong use that can be known is an error here."""
-        model: Any = self.model
-        self._check_compiled(model)
-        session = ScheduledFit.of(model)
-        with session.ended_by_errors():
-            self._steps = self._steps_an_epoch()
-            self._total_before, self._total = self._total, self._length()
-            count, group_of = self._divide(model)
-            self._plans = [
-                self._plan(optimizer, self._total, count, group_of) for optimizer in innermost(model.optimizer)
-            ]
-            session.add(self._plans, self._where)
-            session.log(lambda: self._last_values(session))
-        self._session = session
+        with speaking_as(type(self).__name__):
+            model: Any = self.model
+            self._check_compiled(model)
+            session = ScheduledFit.of(model)
+            with session.ended_by_errors():
+                self._steps = self._steps_an_epoch()
+                self._total_before, self._total = self._total, self._length()
+                count, group_of = self._divide(model)
+                self._plans = [
+                    self._plan(optimizer, self._total, count, group_of) for optimizer in innermost(model.optimizer)
+                ]
+                session.add(self._plans)
+                session.log(lambda: self._last_values(session))
+            self._session = session
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Anchor the table at this epoch's first batch."""
         session = self._fitted("on_epoch_begin")
         passed = epoch - self.first_epoch
-        with session.ended_by_errors():
+        with speaking_as(type(self).__name__), session.ended_by_errors():
             if passed and not session.running:
                 self._check_resumed(session, passed)
             session.begin_epoch(None if self._steps is None else passed * self._steps)
@@ -121,7 +121,7 @@ class Scheduler(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Tell the last batch's values in the logs."""
         session = self._fitted("on_epoch_end")
-        with session.ended_by_errors():
+        with speaking_as(type(self).__name__), session.ended_by_errors():
             session.end_epoch()
             if logs is not None and not session.epoch_logged:  # a `fit` of the model's own has made them
                 logs.update(self._last_values(session))
@@ -143,7 +143,6 @@ class Scheduler(keras.callbacks.Callback):
             raise self._unknown_length(f"a fit that begins at epoch {epoch} with steps of unknown number")
         if self._total_before is not None and self._total_before != self._total:
             advise(
-                self._where,
                 f"a fit that begins at epoch {epoch}, of {self._total} batches in all",
                 f"the one before, which it goes on from, was to have {self._total_before}: it goes on at batch "
                 f"{epoch * self._steps} of the new length",
@@ -152,7 +151,6 @@ class Scheduler(keras.callbacks.Callback):
         counted = session.counted(epoch * self._steps, self._steps)
         if counted is not None and not self.first_epoch:
             advise(
-                self._where,
                 f"a fit that begins at epoch {epoch}",
                 f"at {self._steps} batches an epoch its schedule starts at batch {epoch * self._steps} of "
                 f"{self._total}, and the optimizer has made {counted} steps already",
@@ -161,8 +159,8 @@ class Scheduler(keras.callbacks.Callback):
             )
 
     def _plan(self, optimizer: keras.Optimizer, total: int, groups: int, group_of: Mapping[int, int]) -> Plan:
-        scheds = check_scheds(self.schedules(optimizer, groups), self._where)
-        curves, names = curves_of(scheds, optimizer, total, groups, self._where)
+        scheds = check_scheds(self.schedules(optimizer, groups))
+        curves, names = curves_of(scheds, optimizer, total, groups)
         if self.momentum_correction:
             self._check_correction(optimizer)
         grouped = {attribute for attribute, name in names.items() if differs_by_group(scheds[name])}
@@ -174,7 +172,6 @@ class Scheduler(keras.callbacks.Callback):
         keeps_rate = isinstance(optimizer, keras.optimizers.SGD | keras.optimizers.RMSprop) and optimizer.momentum > 0
         if not keeps_rate or getattr(optimizer, "nesterov", False):
             raise wrong_value(
-                self._where,
                 "momentum_correction=True",
                 f"it is for a velocity that holds the rate it was made with, as SGD's with momentum and without "
                 f"Nesterov's does, not {type(optimizer).__name__}'s",
@@ -185,9 +182,7 @@ class Scheduler(keras.callbacks.Callback):
         groups = self.groups if self.groups is not None else self.groups_asked()
         if groups is None:
             return 1, {}
-        divided = resolve_groups(
-            model, groups, where=self._where, asking=self._asking() if self.groups is None else None
-        )
+        divided = resolve_groups(model, groups, asking=self._asking() if self.groups is None else None)
         return len(divided), {id(variable): number for number, group in enumerate(divided) for variable in group}
 
     def _asking(self) -> str | None:
@@ -197,7 +192,6 @@ class Scheduler(keras.callbacks.Callback):
         known = self._parameters().get("steps")
         if known and self.steps_per_epoch and known != self.steps_per_epoch:
             raise wrong_value(
-                self._where,
                 f"steps_per_epoch={self.steps_per_epoch}",
                 f"an epoch of this fit has {known} batches",
                 "Leave it out: it is for data of unknown length.",
@@ -221,16 +215,14 @@ class Scheduler(keras.callbacks.Callback):
 
     def _unknown_length(self, found: str) -> RuntimeError:
         return wrong_state(
-            self._where,
             found,
             "it has to know how many batches an epoch has",
-            f"Pass `{speaker(self._where)}(..., steps_per_epoch=...)`, or `steps_per_epoch=` to `fit`.",
+            f"Pass `{speaker()}(..., steps_per_epoch=...)`, or `steps_per_epoch=` to `fit`.",
         )
 
     def _check_compiled(self, model: keras.Model) -> None:
         if getattr(model, "optimizer", None) is None:
             raise wrong_state(
-                self._where,
                 "a model without an optimizer",
                 "there is nothing to schedule",
                 "Compile it: `model.compile(optimizer='adam', loss=...)`.",
@@ -256,12 +248,12 @@ class Scheduler(keras.callbacks.Callback):
 
     def _fitted(self, what: str) -> ScheduledFit:
         if self._session is None:
-            raise wrong_state(
-                f"{self._where}.{what}",
-                "no fit yet",
-                "it tells what a fit used",
-                "Pass the callback to `model.fit(..., callbacks=[...])` first; `plot_sched` previews a recipe.",
-            )
+            with speaking_as(f"{type(self).__name__}.{what}"):
+                raise wrong_state(
+                    "no fit yet",
+                    "it tells what a fit used",
+                    "Pass the callback to `model.fit(..., callbacks=[...])` first; `plot_sched` previews a recipe.",
+                )
         return self._session
 
 
@@ -312,8 +304,9 @@ class ParamScheduler(Scheduler):
         momentum_correction: bool = False,
     ) -> None:
         super().__init__(total_steps, steps_per_epoch, groups, momentum_correction)
-        self.scheds = check_scheds(scheds, self._where)
-        groups_of(self.scheds, self._where)
+        with speaking_as(type(self).__name__):
+            self.scheds = check_scheds(scheds)
+            groups_of(self.scheds)
 
     def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
         """The schedules as given."""
@@ -321,14 +314,14 @@ class ParamScheduler(Scheduler):
 
     def groups_asked(self) -> int | None:
         """As many as there are values."""
-        return groups_of(self.scheds, self._where)
+        return groups_of(self.scheds)
 
     def _asking(self) -> str | None:
         return next((f"{name} with several values" for name, one in self.scheds.items() if differs_by_group(one)), None)
 
 
-def _optional_whole(where: str, name: str, value: Any, meaning: str, example: int) -> int | None:
-    return None if value is None else check_whole(where, name, value, meaning, example)
+def _optional_whole(name: str, value: Any, meaning: str, example: int) -> int | None:
+    return None if value is None else check_whole(name, value, meaning, example)
 
 
 def _told_apart(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:

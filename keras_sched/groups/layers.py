@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_sched.errors import check_whole, wrong_state, wrong_type, wrong_value
+from keras_sched.errors import check_whole, speaking_as, wrong_state, wrong_type, wrong_value
 
 _BACKBONE_SHARE = 0.1  # a nested model that is smaller than this share of the largest one is no backbone
 
@@ -24,6 +24,7 @@ _FLATTENING = _layer_classes(
 )
 
 
+@speaking_as("layer_groups")
 def layer_groups(model: keras.Model, n: int = 2) -> list[list[keras.Layer]]:
     """Divide a model's layers into `n` groups, from input to output.
 
@@ -55,16 +56,15 @@ def layer_groups(model: keras.Model, n: int = 2) -> list[list[keras.Layer]]:
 
     The cut between body and head is fastai's, whose learners fine-tune in the same groups.
     """
-    return split_layers(model, check_whole("layer_groups", "n", n, "the number of groups", 2), "layer_groups", "n")
+    return split_layers(model, check_whole("n", n, "the number of groups", 2), "n")
 
 
-def check_built(model: Any, where: str) -> None:
+def check_built(model: Any) -> None:
     """Raise unless `model` is a Keras model that has its weights."""
     if not isinstance(model, keras.Model):
-        raise wrong_type(where, f"model={model!r}", "it is no Keras model", "Pass a `keras.Model`.")
+        raise wrong_type(f"model={model!r}", "it is no Keras model", "Pass a `keras.Model`.")
     if not model.built or not model.weights:
         raise wrong_state(
-            where,
             f"the model `{model.name}` without weights",
             "groups are made of the layers' weights",
             "Build it first: call it on a batch, or `model.build((None, ...))`.",
@@ -81,11 +81,9 @@ def unique(things: Iterable[Any]) -> list[Any]:
     return list({id(thing): thing for thing in things}.values())
 
 
-def split_layers(
-    model: keras.Model, n: int, where: str, name: str, asking: str | None = None
-) -> list[list[keras.Layer]]:
+def split_layers(model: keras.Model, n: int, name: str, asking: str | None = None) -> list[list[keras.Layer]]:
     """`layer_groups` on behalf of `where`, whose argument `name` is the number of groups, or implies it (`asking`)."""
-    check_built(model, where)
+    check_built(model)
     leaves = _leaves(model)
     largest = most_groups(model)
     if n > largest:
@@ -94,7 +92,7 @@ def split_layers(
         most = f"at most `{name}={largest}`"
         if asking is not None:
             has, most = f"that is {n} parameter groups, and {has}", "one value" if largest == 1 else f"{largest} values"
-        raise wrong_value(where, asking or f"{name}={n}", has, f"Pass {most}, or `groups=` as lists of name patterns.")
+        raise wrong_value(asking or f"{name}={n}", has, f"Pass {most}, or `groups=` as lists of name patterns.")
     start = _head_start(model, leaves)
     body, head = leaves[:start], leaves[start:]
     in_head = max(1, n - sum(_anchors(body))) if body else n

@@ -21,7 +21,6 @@ def resolve_groups(
     model: keras.Model,
     groups: Groups,
     *,
-    where: str = "groups",
     variables: Sequence[keras.Variable] | None = None,
     asking: str | None = None,
 ) -> list[list[keras.Variable]]:
@@ -34,7 +33,6 @@ def resolve_groups(
         groups: a whole number (as in `layer_groups`); a list with, for each group, a list of layers or of regular
             expressions that are searched for in `variable.path`; or a function from a variable to its group's index,
             which is asked about `variables` alone.
-        where: who asks, for the message of an error.
         variables: what there is to divide: all the model's weights (for a function those that train) by default.
         asking: the argument that asks for so many groups, as it was typed, where it is not `groups` itself.
 
@@ -43,22 +41,22 @@ def resolve_groups(
         TypeError: when `groups` is none of the above.
         RuntimeError: when the model is not built.
     """
-    check_built(model, where)
+    check_built(model)
     trained = model.trainable_variables
     if isinstance(groups, numbers.Integral):
-        count = check_whole(where, "groups", groups, "the number of parameter groups", 2)
-        return _of_layers(split_layers(model, count, where, "groups", asking), model.weights)
+        count = check_whole("groups", groups, "the number of parameter groups", 2)
+        return _of_layers(split_layers(model, count, "groups", asking), model.weights)
     if callable(groups) and not isinstance(groups, keras.Layer):
-        return _by_function(groups, variables or trained, where)
+        return _by_function(groups, variables or trained)
     universe = unique([*(variables or []), *model.weights])
-    found = [_members(group, universe, model, where, number) for number, group in enumerate(_listed(groups, where))]
-    _check_once(found, variables or trained, trained, groups, where)
+    found = [_members(group, universe, model, number) for number, group in enumerate(_listed(groups))]
+    _check_once(found, variables or trained, trained, groups)
     return found
 
 
-def group_indices(model: keras.Model, groups: Groups, *, where: str = "groups") -> list[int]:
+def group_indices(model: keras.Model, groups: Groups) -> list[int]:
     """The group of each of `model.trainable_variables`, from 0; `groups` and errors as in `resolve_groups`."""
-    return index_variables(model.trainable_variables, resolve_groups(model, groups, where=where))
+    return index_variables(model.trainable_variables, resolve_groups(model, groups))
 
 
 def index_variables(variables: Iterable[keras.Variable], resolved: Sequence[Sequence[keras.Variable]]) -> list[int]:
@@ -67,27 +65,24 @@ def index_variables(variables: Iterable[keras.Variable], resolved: Sequence[Sequ
     return [index[id(variable)] for variable in variables]
 
 
-def divide_variables(
-    variables: Sequence[keras.Variable], groups: Groups, *, where: str = "groups"
-) -> list[list[keras.Variable]]:
+def divide_variables(variables: Sequence[keras.Variable], groups: Groups) -> list[list[keras.Variable]]:
     """`resolve_groups` for an optimizer's variables, where no model is known (a custom training loop).
 
     Raises:
         ValueError: as `resolve_groups`, and when `groups` is a whole number above 1, since layers have no order here.
     """
     if isinstance(groups, numbers.Integral):
-        if check_whole(where, "groups", groups, "the number of parameter groups", 2) == 1:
+        if check_whole("groups", groups, "the number of parameter groups", 2) == 1:
             return [list(variables)]
         raise wrong_value(
-            where,
             f"groups={groups}",
             "without a model nobody knows the order of the layers",
             "Pass lists of layers, for example `groups=layer_groups(model, 2)`, name patterns or a function.",
         )
     if callable(groups) and not isinstance(groups, keras.Layer):
-        return _by_function(groups, variables, where)
-    found = [_members(group, variables, None, where, number) for number, group in enumerate(_listed(groups, where))]
-    _check_once(found, variables, variables, groups, where)
+        return _by_function(groups, variables)
+    found = [_members(group, variables, None, number) for number, group in enumerate(_listed(groups))]
+    _check_once(found, variables, variables, groups)
     return found
 
 
@@ -101,13 +96,12 @@ def _of_layers(layers: list[list[keras.Layer]], universe: Sequence[keras.Variabl
 
 
 def _by_function(
-    function: Callable[[keras.Variable], int], variables: Sequence[keras.Variable], where: str
+    function: Callable[[keras.Variable], int], variables: Sequence[keras.Variable]
 ) -> list[list[keras.Variable]]:
     indices = [function(variable) for variable in variables]
     for variable, index in zip(variables, indices, strict=True):
         if not isinstance(index, numbers.Integral) or isinstance(index, bool) or index < 0:
             raise wrong_value(
-                where,
                 f"groups={_name(function)}",
                 f"for `{variable.path}` it returned {index!r}, which is no group's index: a whole number from 0",
                 "Return 0 for the first group, 1 for the next, and so on.",
@@ -118,11 +112,10 @@ def _by_function(
     ]
 
 
-def _listed(groups: Any, where: str) -> list[list[Any]]:
+def _listed(groups: Any) -> list[list[Any]]:
     """`groups` as a list of lists of layers and patterns."""
     if not isinstance(groups, list | tuple) or not groups:
         raise wrong_type(
-            where,
             f"groups={_name(groups)}",
             "groups are a whole number, a list with a list for each group, or a function of a variable",
             "Pass for example `groups=2`, or `groups=[['^backbone/'], ['^head/']]`.",
@@ -132,7 +125,6 @@ def _listed(groups: Any, where: str) -> list[list[Any]]:
         entries = list(group) if isinstance(group, list | tuple) else [group]
         if not entries or not all(isinstance(entry, str | keras.Layer) for entry in entries):
             raise wrong_type(
-                where,
                 f"groups={_name(groups)}",
                 f"group {number} is {_name(group)}, not a list of layers or of name patterns",
                 "Pass for example `groups=[['^backbone/'], ['^head/']]`.",
@@ -141,24 +133,23 @@ def _listed(groups: Any, where: str) -> list[list[Any]]:
 
 
 def _members(
-    group: list[Any], universe: Sequence[keras.Variable], model: keras.Model | None, where: str, number: int
+    group: list[Any], universe: Sequence[keras.Variable], model: keras.Model | None, number: int
 ) -> list[keras.Variable]:
     """The variables of `universe` that belong to one group."""
     chosen: set[int] = set()
     for entry in group:
         if isinstance(entry, str):
-            chosen |= _matching(entry, universe, where, number)
+            chosen |= _matching(entry, universe, number)
         else:
-            chosen |= _within(entry, universe, model, where, number)
+            chosen |= _within(entry, universe, model, number)
     return [variable for variable in universe if id(variable) in chosen]
 
 
-def _matching(pattern: str, universe: Sequence[keras.Variable], where: str, number: int) -> set[int]:
+def _matching(pattern: str, universe: Sequence[keras.Variable], number: int) -> set[int]:
     try:
         found = {id(variable) for variable in universe if re.search(pattern, variable.path)}
     except re.error as error:
         raise wrong_value(
-            where,
             f"groups=[..., {pattern!r}, ...]",
             f"in group {number} that is no regular expression: {error}",
             f"Pass for example `{re.escape(pattern)!r}`.",
@@ -166,22 +157,18 @@ def _matching(pattern: str, universe: Sequence[keras.Variable], where: str, numb
     if found:
         return found
     raise wrong_value(
-        where,
         f"groups=[..., {pattern!r}, ...]",
         f"in group {number} that pattern matches no variable",
         f"Pass one that does; the variables are called {_paths(universe)}.",
     )
 
 
-def _within(
-    layer: keras.Layer, universe: Sequence[keras.Variable], model: keras.Model | None, where: str, number: int
-) -> set[int]:
+def _within(layer: keras.Layer, universe: Sequence[keras.Variable], model: keras.Model | None, number: int) -> set[int]:
     known = {id(variable) for variable in universe}
     inside = {id(weight) for weight in layer.weights} & known
     if inside or (not layer.weights and _is_below(layer, model)):
         return inside
     raise wrong_value(
-        where,
         f"groups=[..., {layer!r}, ...]",
         f"the layer `{layer.name}` of group {number} is not in the model, or is not built",
         "Pass layers of this model, for example `groups=layer_groups(model, 2)`.",
@@ -200,7 +187,6 @@ def _check_once(
     single: Iterable[keras.Variable],
     needed: Iterable[keras.Variable],
     groups: Any,
-    where: str,
 ) -> None:
     """Raise unless each of `needed` is in a group, and none of `single` is in two."""
     homes: dict[int, list[int]] = {}
@@ -211,7 +197,6 @@ def _check_once(
     if doubled:
         first, second, *_ = homes[id(doubled[0])]
         raise wrong_value(
-            where,
             f"groups={_name(groups)}",
             f"groups {first} and {second} both have {_paths(doubled)}, and a variable is in one group only",
             f"Narrow one of them down, for example to the pattern `{_prefix(doubled[0])!r}`, or put both in one group.",
@@ -219,7 +204,6 @@ def _check_once(
     missing = [variable for variable in needed if id(variable) not in homes]
     if missing:
         raise wrong_value(
-            where,
             f"groups={_name(groups)}",
             f"no group has {_paths(missing)}, and every variable that trains is in one",
             f"Add them to a group, for example as the pattern `{_prefix(missing[0])!r}`, or freeze them.",

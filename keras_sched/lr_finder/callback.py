@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.errors import wrong_state
+from keras_sched.errors import speaking_as, wrong_state
 from keras_sched.hypers import LearningRate
 from keras_sched.inject import SearchedFit
 from keras_sched.lr_finder.found import LRFound, SuggestionFunction, check_functions, plot_record, search_found
@@ -60,7 +60,8 @@ class LRFinder(Search):
         num_it: int = 100,
         stop_div: bool = True,
     ) -> None:
-        super().__init__("LRFinder", start_lr, end_lr, num_it, stop_div=stop_div)
+        with speaking_as(type(self).__name__):
+            super().__init__(start_lr, end_lr, num_it, stop_div=stop_div)
         self._snapshot: Snapshot | None = None
 
     @property
@@ -83,6 +84,7 @@ class LRFinder(Search):
         """Why it ended: `num_it`, `diverged`, `not finite`, `data ended`, or `interrupted`."""
         return self._measured("stopped").stopped
 
+    @speaking_as("LRFinder.suggest")
     def suggest(self, *functions: SuggestionFunction) -> LRFound:
         """Ask suggestion functions for a learning rate.
 
@@ -92,8 +94,8 @@ class LRFinder(Search):
         Returns:
             What `lr_find` returns.
         """
-        asked = check_functions(functions or valley, "LRFinder.suggest")
-        return search_found(self._measured("suggest"), asked, "LRFinder.suggest")
+        record = self._measured("suggest")
+        return search_found(record, check_functions(functions or valley))
 
     def plot(self, **arguments: Any) -> "Axes":
         """Plot the curve.
@@ -121,10 +123,10 @@ class LRFinder(Search):
 
     def _measured(self, what: str) -> Record:
         if self._session is None:
-            raise wrong_state(
-                f"LRFinder.{what}",
-                "no search yet",
-                "it tells what one has measured",
-                "Pass the callback to `model.fit(..., callbacks=[...])` first.",
-            )
+            with speaking_as(f"LRFinder.{what}"):
+                raise wrong_state(
+                    "no search yet",
+                    "it tells what one has measured",
+                    "Pass the callback to `model.fit(..., callbacks=[...])` first.",
+                )
         return self.record

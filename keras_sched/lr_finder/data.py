@@ -25,7 +25,7 @@ def is_generator(x: Any) -> bool:
     return isinstance(x, types.GeneratorType)
 
 
-def check_data(x: Any, where: str) -> Any:
+def check_data(x: Any) -> Any:
     """Refuse data without a batch, and give back the data, of which nothing is missing.
 
     Raises:
@@ -34,14 +34,14 @@ def check_data(x: Any, where: str) -> Any:
     if is_generator(x):
         first = list(islice(x, 1))
         if not first:
-            raise _no_data("a generator that has ended", where)
+            raise _no_data("a generator that has ended")
         return _chain(first, x)
     if _is_empty(x):
-        raise _no_data(f"{type(x).__name__} of length 0", where)
+        raise _no_data(f"{type(x).__name__} of length 0")
     return x
 
 
-def check_repeatable(x: Any, where: str) -> None:
+def check_repeatable(x: Any) -> None:
     """Refuse validation data without a batch, and such as can be read only once.
 
     Raises:
@@ -49,18 +49,17 @@ def check_repeatable(x: Any, where: str) -> None:
     """
     if is_generator(x):
         raise wrong_value(
-            where,
             "validation_data=<generator>",
             "it is read after each batch, and a generator can be read once",
             "Pass arrays, or a dataset that can be read again.",
         )
-    check_data(x, where)
+    check_data(x)
 
 
-def check_ran(batches: int, where: str) -> None:
+def check_ran(batches: int) -> None:
     """Refuse data which, as the fit has found, had no batch."""
     if not batches:
-        raise _no_data("data without a batch", where)
+        raise _no_data("data without a batch")
 
 
 def can_shuffle(x: Any) -> bool:
@@ -82,8 +81,8 @@ def passes(x: Any, batches: int) -> int:
     return 1 if is_generator(x) else batches
 
 
-def _no_data(received: str, where: str) -> ValueError:
-    return wrong_value(where, received, "the search needs data to train on", "Pass at least one batch.")
+def _no_data(received: str) -> ValueError:
+    return wrong_value(received, "the search needs data to train on", "Pass at least one batch.")
 
 
 def _is_empty(x: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_sched.errors import wrong_state, wrong_type
+from keras_sched.errors import speaking_as, wrong_state, wrong_type
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 from keras_sched.inject import build_like_fit
@@ -26,9 +26,8 @@ from keras_sched.lr_finder.search import Search
 from keras_sched.snapshot import check_cache_dir, take
 from keras_sched.suggest import valley
 
-WHERE = "lr_find"
 
-
+@speaking_as("lr_find")
 def lr_find(
     model: keras.Model,
     x: Any,
@@ -99,9 +98,8 @@ def lr_find(
     Source: "Cyclical Learning Rates for Training Neural Networks", Smith 2015; the form is fastai's.
     """
     model = _checked_model(model)
-    functions = check_functions(suggest_funcs, WHERE)
+    functions = check_functions(suggest_funcs)
     search = Search(
-        WHERE,
         start_lr,
         end_lr,
         num_it,
@@ -111,9 +109,9 @@ def lr_find(
         repeats=repeats,
         validation=_validation(validation_data, batch_size),
     )
-    check_cache_dir(WHERE, cache_dir)
+    check_cache_dir(cache_dir)
     once = is_generator(x)
-    x = check_data(x, WHERE)
+    x = check_data(x)
     arguments = {
         "y": y,
         "batch_size": batch_size,
@@ -126,7 +124,7 @@ def lr_find(
     with take(model, cache_dir, data=x) as snapshot:
         search.rewind = snapshot.rewind
         _search(model, search, x, arguments, verbose)
-    found = search_found(search.record, functions, WHERE)
+    found = search_found(search.record, functions)
     if show_plot and len(found.lrs):
         found.plot()
     return found
@@ -137,7 +135,7 @@ def _built_for(model: keras.Model, x: Any, arguments: dict[str, Any]) -> Any:
         with _more_batches_than_an_epoch():
             return build_like_fit(model, x, **arguments)
     except StopIteration:  # Keras' own, from data without a batch
-        check_ran(0, WHERE)
+        check_ran(0)
         raise
 
 
@@ -148,9 +146,9 @@ def _search(model: keras.Model, search: Search, x: Any, arguments: dict[str, Any
         with _more_batches_than_an_epoch():
             model.fit(x, epochs=epochs, callbacks=[search], verbose=verbose, **arguments)
     except UnboundLocalError:  # Keras' own, on JAX, after an epoch without a batch
-        check_ran(search.run, WHERE)
+        check_ran(search.run)
         raise
-    check_ran(search.run, WHERE)
+    check_ran(search.run)
 
 
 @contextmanager
@@ -167,10 +165,9 @@ def _checked_model(model: Any) -> keras.Model:
     if not isinstance(model, keras.Model) and isinstance(wrapped, keras.Model):
         model = wrapped
     if not isinstance(model, keras.Model):
-        raise wrong_type(WHERE, repr(model), "it searches with a Keras model", "Pass one that is compiled.")
+        raise wrong_type(repr(model), "it searches with a Keras model", "Pass one that is compiled.")
     if not model.compiled or model.optimizer is None:
         raise wrong_state(
-            WHERE,
             f"the model `{model.name}`, which is not compiled",
             "it trains with the optimizer and the loss it was compiled with",
             "Compile it first: `model.compile(optimizer='adam', loss=...)`.",
@@ -183,5 +180,5 @@ def _validation(data: Any, batch_size: int | None) -> dict[str, Any] | None:
     if data is None:
         return None
     parts = keras.utils.unpack_x_y_sample_weight(data) if isinstance(data, list | tuple) else (data, None, None)
-    check_repeatable(parts[0], WHERE)
+    check_repeatable(parts[0])
     return dict(zip(("x", "y", "sample_weight"), parts, strict=True)) | {"batch_size": batch_size}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.errors import NoSuggestion, wrong_type
+from keras_sched.errors import NoSuggestion, speaking_as, wrong_type
 from keras_sched.lr_finder.record import Curve, Record
 from keras_sched.plot import plot_lr_find, png
 from keras_sched.suggest import Point, points_seen
@@ -85,8 +85,9 @@ class LRFound:
             return name
         return f"{name} {lr:.1e}" + ("" if np.isclose(lr, point[0]) else f", marked at {point[0]:.1e}")
 
+    @speaking_as("lr_find")
     def _repr_png_(self) -> bytes:
-        return png("lr_find", lambda ax: self.plot(ax=ax))
+        return png(lambda ax: self.plot(ax=ax))
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><th>{name}</th><td>{_shown(lr)}</td></tr>" for name, lr in self._told().items())
@@ -103,24 +104,24 @@ class LRFound:
         return _found, (tuple(self._fields), tuple(self), self.record, self.points, self.spread)
 
 
-def search_found(record: Record, functions: Sequence[SuggestionFunction], where: str) -> LRFound:
+def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRFound:
     """Ask the functions; each one that suggests nothing warns with its reason, and leaves `None`."""
     rates: dict[str, float | None] = {}
     points: dict[str, Point | None] = {}
     spread: dict[str, Spread | None] = {}
     for name, function in zip(field_names(functions), functions, strict=True):
         try:
-            rates[name], points[name] = _ask(function, record.lrs, record.losses, record.num_it, where)
+            rates[name], points[name] = _ask(function, record.lrs, record.losses, record.num_it)
         except NoSuggestion as reason:
             short = record.too_short
             told = str(reason) if short is None else f"`{name}` suggests nothing: {short}"
-            warnings.warn(told, UserWarning, stacklevel=3)
+            warnings.warn(told, UserWarning, stacklevel=4)  # past `speaking_as`
             rates[name] = points[name] = None
-        spread[name] = _spread(function, record, where)
+        spread[name] = _spread(function, record)
     return _found(tuple(rates), tuple(rates.values()), record, points, spread)
 
 
-def check_functions(functions: Any, where: str) -> tuple[SuggestionFunction, ...]:
+def check_functions(functions: Any) -> tuple[SuggestionFunction, ...]:
     """The suggestion functions as a tuple: one, several or none of them.
 
     Raises:
@@ -135,7 +136,6 @@ def check_functions(functions: Any, where: str) -> tuple[SuggestionFunction, ...
     for function in listed:
         if not callable(function):
             raise wrong_type(
-                where,
                 f"suggest_funcs={functions!r}",
                 "it is a suggestion function, or several",
                 "Pass for example `suggest_funcs=(valley, steep)`.",
@@ -167,7 +167,7 @@ def plot_record(record: Record, points: dict[str, Point | None], **arguments: An
     return plot_lr_find(record.lrs, record.losses, **arguments)
 
 
-def _ask(function: SuggestionFunction, lrs: Any, losses: Any, num_it: int, where: str) -> tuple[float, Point | None]:
+def _ask(function: SuggestionFunction, lrs: Any, losses: Any, num_it: int) -> tuple[float, Point | None]:
     answer = function(*points_seen(lrs, losses, num_it), num_it)
     if isinstance(answer, Real):  # a rate alone: there is no point to mark
         return float(answer), None
@@ -176,24 +176,23 @@ def _ask(function: SuggestionFunction, lrs: Any, losses: Any, num_it: int, where
         return float(lr), (float(x), float(y))
     except (TypeError, ValueError) as error:
         raise wrong_type(
-            where,
             f"{answer!r} from `{_name(function)}`",
             "a suggestion is a rate and the point to mark, `(lr, (x, y))`",
             "Return that, or raise `NoSuggestion` with the reason why there is none.",
         ) from error
 
 
-def _spread(function: SuggestionFunction, record: Record, where: str) -> Spread | None:
+def _spread(function: SuggestionFunction, record: Record) -> Spread | None:
     if len(record.curves) == 1:
         return None
-    rates = [rate for curve in record.curves if (rate := _rate_of(function, curve, record, where)) is not None]
+    rates = [rate for curve in record.curves if (rate := _rate_of(function, curve, record)) is not None]
     return (min(rates), max(rates)) if len(rates) > 1 else None
 
 
-def _rate_of(function: SuggestionFunction, curve: Curve, record: Record, where: str) -> float | None:
+def _rate_of(function: SuggestionFunction, curve: Curve, record: Record) -> float | None:
     points = min(len(curve.losses), len(record.lrs))
     try:
-        return _ask(function, record.lrs[:points], curve.losses[:points], record.num_it, where)[0]
+        return _ask(function, record.lrs[:points], curve.losses[:points], record.num_it)[0]
     except NoSuggestion:
         return None
 

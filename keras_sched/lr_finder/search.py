@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_sched.annealers import SchedExp, SchedNo
 from keras_sched.callbacks import Scheduler
-from keras_sched.errors import check_not_negative, check_whole, wrong_state, wrong_value
+from keras_sched.errors import check_not_negative, check_whole, speaking_as, wrong_state, wrong_value
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
 from keras_sched.inject import SearchedFit
@@ -24,7 +24,6 @@ class Search(Scheduler):
     """The callback that searches, in a `fit` of any length; what it trains is for others to put back.
 
     Args:
-        where: who asks, for the message of an error.
         start_lr, end_lr: the rate at the first batch and the one at which the last would be followed by the end; a
             number, or one a parameter group.
         num_it: how many batches a search takes, at least 1; fewer than 6 are 6.
@@ -37,7 +36,6 @@ class Search(Scheduler):
 
     def __init__(
         self,
-        where: str,
         start_lr: LearningRate,
         end_lr: LearningRate,
         num_it: int,
@@ -48,21 +46,20 @@ class Search(Scheduler):
         repeats: int = 1,
         validation: dict[str, Any] | None = None,
     ) -> None:
-        num_it = max(check_whole(where, "num_it", num_it, "how many batches the search takes", 100), LEAST)
+        num_it = max(check_whole("num_it", num_it, "how many batches the search takes", 100), LEAST)
         super().__init__(num_it, None, groups, momentum_correction=False)
-        self._where = where
         self._ends = start_lr, end_lr
         self.num_it = num_it
         self.stop_div = bool(stop_div)
         self._wd = wd
-        self._repeats = check_whole(where, "repeats", repeats, "how many searches there are", 3)
+        self._repeats = check_whole("repeats", repeats, "how many searches there are", 3)
         self.rewind: Callable[[], None] | None = None
         """Puts the model back between two searches."""
         self._validation = validation
         self._count = groups_wanted(start_lr) or groups_wanted(end_lr)
         self._exponential(self._count or 1)
         if wd is not None:
-            check_not_negative(where, "wd", wd, "the weight decay during the search", "0.01")
+            check_not_negative("wd", wd, "the weight decay during the search", "0.01")
         self._forget()
 
     def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
@@ -99,7 +96,7 @@ class Search(Scheduler):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Begin, or go on where the last epoch ended."""
         session = self._fitted("on_epoch_begin")
-        with session.ended_by_errors():
+        with speaking_as(type(self).__name__), session.ended_by_errors():
             if not session.running:
                 self._begin(self._fit)
             session.begin_epoch(self._trained)
@@ -119,7 +116,7 @@ class Search(Scheduler):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """End where the data has."""
         session = self._fitted("on_epoch_end")
-        with session.ended_by_errors():
+        with speaking_as(type(self).__name__), session.ended_by_errors():
             session.end_epoch()
             if self.run == self._before:
                 session.model.stop_training = True
@@ -164,7 +161,6 @@ class Search(Scheduler):
             return self._fit.over_ranks(logs["loss"])
         told = ", ".join(logs) if isinstance(logs, Mapping) else repr(logs)
         raise wrong_state(
-            self._where,
             f"a `{step}` which returns {told or 'nothing'}",
             "the search follows `loss`",
             f"Let `{step}` return it too: `{{'loss': ...}}`.",
@@ -216,12 +212,11 @@ class Search(Scheduler):
     def _exponential(self, groups: int) -> SchedExp:
         names = ("start_lr", "end_lr")
         start, end = (
-            learning_rates(rate, groups, where=self._where, argument=name, example=example)
+            learning_rates(rate, groups, argument=name, example=example)
             for name, rate, example in zip(names, self._ends, ("1e-7", "10"), strict=True)
         )
         if not np.all(np.asarray(start) < np.asarray(end)):
             raise wrong_value(
-                self._where,
                 f"start_lr={self._ends[0]!r}, end_lr={self._ends[1]!r}",
                 "a search goes from a low rate to a high one",
                 "Pass for example `start_lr=1e-7, end_lr=10`.",

@@ -26,13 +26,13 @@ FILE_BACKENDS = frozenset({"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"
 LABEL = "keras_sched"
 
 
-def new_figure(where: str, size: tuple[float, float]) -> "Figure":
+def new_figure(size: tuple[float, float]) -> "Figure":
     """Make a figure of pyplot's, for `where`; `size` in inches.
 
     Nobody closes windows where there are none: where pictures only go to files, the figure made here before this one
     is taken off pyplot's list (whoever holds it still has it), or twenty of them would bring a warning.
     """
-    with needing(where, "matplotlib"):
+    with needing("matplotlib"):
         import matplotlib as mpl
         from matplotlib import pyplot as plt
         from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -63,9 +63,9 @@ def _display_and_close(figure: "Figure") -> None:
     plt.close(figure)
 
 
-def png(where: str, draw: Callable[["Axes"], object], *, size: tuple[float, float] = (6.4, 4.0)) -> bytes:
+def png(draw: Callable[["Axes"], object], *, size: tuple[float, float] = (6.4, 4.0)) -> bytes:
     """Return as PNG what `draw` puts on an Axes of a figure that pyplot never sees: for a `_repr_png_`."""
-    with needing(where, "matplotlib"):
+    with needing("matplotlib"):
         from matplotlib.figure import Figure
     figure = Figure(figsize=size, layout="constrained", label=LABEL)
     draw(figure.subplots())

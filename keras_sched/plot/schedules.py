@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from keras_sched.errors import check_whole, wrong_state, wrong_type, wrong_value
+from keras_sched.errors import check_whole, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.plot.canvas import BESIDE, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, dress, new_figure, seen_once
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Track(NamedTuple):
     phases: Sequence[float] = ()
 
 
+@speaking_as("plot_sched")
 def plot_sched(
     scheds: Mapping[str, Any],
     *,
@@ -80,13 +81,14 @@ def plot_sched(
     if not isinstance(scheds, Mapping) or not scheds:
         wrong = wrong_value if isinstance(scheds, Mapping) else wrong_type
         expected = "it is {hyper-parameter: annealer}, with at least one"
-        raise wrong("plot_sched", f"scheds={scheds!r}", expected, "Pass for example `one_cycle(lr_max=0.1)`.")
+        raise wrong(f"scheds={scheds!r}", expected, "Pass for example `one_cycle(lr_max=0.1)`.")
     names = _chosen(scheds, keys)
     ruler, length = _ruler(epochs, steps_per_epoch)
     tracks = {name: _track(name, scheds[name], length) for name in names}
     return _draw(tracks, ruler, figsize)
 
 
+@speaking_as("plot_sched")
 def plot_hps(
     hps: Mapping[str, np.ndarray],
     *,
@@ -97,7 +99,7 @@ def plot_hps(
     """Plot recorded values, {hyper-parameter: (N,) or (N, groups), one a batch}, as `plot_sched` plots a recipe."""
     names = _chosen(hps, keys)
     if not all(len(hps[name]) for name in names):
-        raise wrong_state("plot_sched", "no batch run", "it draws the values used", "Call it after `model.fit`.")
+        raise wrong_state("no batch run", "it draws the values used", "Call it after `model.fit`.")
     drawn = {name: _thinned(len(hps[name])) for name in names}
     tracks = {name: Track(at, np.asarray(hps[name])[at]) for name, at in drawn.items()}
     return _draw(tracks, Ruler("batch", None if steps_per_epoch is None else 1 / steps_per_epoch), figsize)
@@ -107,23 +109,23 @@ def _chosen(known: Mapping[str, Any], keys: Iterable[str] | str | None) -> list[
     chosen = list(known) if keys is None else [keys] if isinstance(keys, str) else list(keys)
     listed = ", ".join(f"`{name}`" for name in known)
     if not chosen:
-        raise wrong_value("plot_sched", f"keys={keys!r}", "that leaves nothing to plot", f"Pass some of {listed}.")
+        raise wrong_value(f"keys={keys!r}", "that leaves nothing to plot", f"Pass some of {listed}.")
     for name in chosen:
         if name not in known:
-            raise wrong_value("plot_sched", f"keys={keys!r}", f"`{name}` is not scheduled", f"Pass some of {listed}.")
+            raise wrong_value(f"keys={keys!r}", f"`{name}` is not scheduled", f"Pass some of {listed}.")
     return chosen
 
 
 def _ruler(epochs: int | None, steps_per_epoch: int | None) -> tuple[Ruler, int | None]:
     """The horizontal axis of a preview, and the number of batches where it is known."""
     if epochs is not None:
-        check_whole("plot_sched", "epochs", epochs, "how many epochs the schedule lasts", 5)
+        check_whole("epochs", epochs, "how many epochs the schedule lasts", 5)
     if steps_per_epoch is None:
         return Ruler("position", epochs), None
-    check_whole("plot_sched", "steps_per_epoch", steps_per_epoch, "how many batches an epoch has", 100)
+    check_whole("steps_per_epoch", steps_per_epoch, "how many batches an epoch has", 100)
     if epochs is None:
         received, expected = f"steps_per_epoch={steps_per_epoch}", "without `epochs` the length is still unknown"
-        raise wrong_value("plot_sched", received, expected, "Pass for example `epochs=5` as well.")
+        raise wrong_value(received, expected, "Pass for example `epochs=5` as well.")
     return Ruler("batch", 1 / steps_per_epoch), epochs * steps_per_epoch
 
 
@@ -147,11 +149,11 @@ def _sample(name: str, sched: Any, positions: np.ndarray) -> np.ndarray:
         each = [_sample(name, one, positions) for one in sched]
         if any(values.ndim > 1 for values in each):
             expected = "each annealer of a list is for one parameter group, and has one value at a time"
-            raise wrong_value("plot_sched", f"{name}={sched!r}", expected, "Pass one of them alone, or one value each.")
+            raise wrong_value(f"{name}={sched!r}", expected, "Pass one of them alone, or one value each.")
         return np.stack(each, axis=-1)
     if not callable(sched):
         cure = f"Pass for example `{{{name!r}: SchedCos(0.1, 0)}}`."
-        raise wrong_type("plot_sched", f"{name}={sched!r}", "a schedule is an annealer, or a list of them", cure)
+        raise wrong_type(f"{name}={sched!r}", "a schedule is an annealer, or a list of them", cure)
     if hasattr(sched, "on_array"):  # an annealer takes all positions at once, any other function may not
         return np.asarray(sched(positions), np.float64)
     return np.array([sched(float(position)) for position in positions], np.float64)
@@ -171,7 +173,7 @@ def _boundaries(sched: Any) -> list[float]:
 def _draw(tracks: Mapping[str, Track], ruler: Ruler, figsize: tuple[float, float] | None) -> "Figure":
     columns = min(len(tracks), 2)
     rows = -(-len(tracks) // columns)
-    figure = new_figure("plot_sched", figsize or ((6.4, 3.6) if columns == 1 else (10.0, 3.4 * rows)))
+    figure = new_figure(figsize or ((6.4, 3.6) if columns == 1 else (10.0, 3.4 * rows)))
     for place, (name, track) in enumerate(tracks.items(), start=1):
         ax = figure.add_subplot(rows, columns, place)
         _draw_lines(ax, track)

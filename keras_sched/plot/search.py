@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_sched.errors import check_whole, wrong_value
+from keras_sched.errors import check_whole, speaking_as, wrong_value
 from keras_sched.plot.canvas import BESIDE, BLUE, GREEN, LABEL, ORANGE, PURPLE, SKY, VERMILLION, dress, new_figure
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ SIZE, RING_GROWS = 8.0, 5.0  # in points
 MOST_INSIDE = 3  # names in a legend that finds room inside the picture
 
 
+@speaking_as("plot_lr_find")
 def plot_lr_find(
     lrs: Any,
     losses: Any,
@@ -70,7 +71,7 @@ def plot_lr_find(
     shown = _shown(len(rates), skip_start, skip_end)
     marks = _named_points(suggestions, names)
     low, high = (values if band is None else _curve(lrs, edge)[1] for edge in (band or (None, None)))
-    axes = new_figure("plot_lr_find", (6.4, 4.0)).subplots() if ax is None else ax
+    axes = new_figure((6.4, 4.0)).subplots() if ax is None else ax
     ours = not axes.has_data() and axes.get_autoscaley_on()
     colour = _draw_curve(axes, rates, values, shown, plot_arguments)
     if band is not None:
@@ -90,15 +91,13 @@ def _curve(lrs: Any, losses: Any) -> tuple[np.ndarray, np.ndarray]:
     rates, values = np.asarray(lrs, np.float64), np.asarray(losses, np.float64)
     if rates.ndim != 1 or rates.shape != values.shape:
         received = f"lrs of shape {rates.shape}, losses of shape {values.shape}"
-        raise wrong_value(
-            "plot_lr_find", received, "a curve is two lists of one length", "Pass one loss for each rate."
-        )
+        raise wrong_value(received, "a curve is two lists of one length", "Pass one loss for each rate.")
     return rates, values
 
 
 def _shown(points: int, skip_start: int, skip_end: int) -> slice:
     for name, skipped, side in (("skip_start", skip_start, "start"), ("skip_end", skip_end, "end")):
-        check_whole("plot_lr_find", name, skipped, f"how many points at the {side} are shown pale", 5, least=0)
+        check_whole(name, skipped, f"how many points at the {side} are shown pale", 5, least=0)
     start = min(skip_start, points)
     return slice(start, max(start, points - skip_end))
 
@@ -111,7 +110,7 @@ def _named_points(suggestions: Any, names: Iterable[str] | None) -> list[tuple[s
         names = [f"suggestion {i + 1}" for i in range(len(points))] if names is None else list(names)
     if len(names) != len(points):
         received = f"{len(names)} names for {len(points)} suggestions"
-        raise wrong_value("plot_lr_find", received, "each has one", "Pass `names` as long, or {name: (rate, loss)}.")
+        raise wrong_value(received, "each has one", "Pass `names` as long, or {name: (rate, loss)}.")
     return [(name, point) for name, point in zip(names, points, strict=True) if point is not None]
 
 
@@ -200,7 +199,6 @@ def _set_view(ax: "Axes", low: np.ndarray, high: np.ndarray, *, outliers: float 
 
 
 def plot_extrema(
-    where: str,
     lrs: np.ndarray,
     curves: Mapping[str, np.ndarray],
     minima: Mapping[str, np.ndarray],
@@ -210,7 +208,7 @@ def plot_extrema(
 
     The three rightmost minima of each are numbered from the right. Returns the left Axes; the right one is its twin.
     """
-    left = new_figure(where, (7.2, 4.4)).subplots()
+    left = new_figure((7.2, 4.4)).subplots()
     keys = []
     for ax, (name, values), colour in zip((left, left.twinx()), curves.items(), (BLUE, VERMILLION), strict=True):
         ax.plot(lrs, values, color=colour, linewidth=1.8, linestyle="-" if ax is left else "--", label=name)
