@@ -37,7 +37,7 @@ from keras_sched.callbacks import (
 )
 from keras_sched.errors import NoSuggestion, no_attribute
 from keras_sched.groups import layer_groups
-from keras_sched.inject import scheduled
+from keras_sched.loop import scheduled
 from keras_sched.recipes import (
     flat_cos,
     inverse_sqrt,

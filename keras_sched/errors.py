@@ -149,6 +149,12 @@ def check_whole(name: str, value: Any, meaning: str, example: int = 10, *, least
     )
 
 
+def check_data_given(x: Any) -> None:
+    """Raise where there is no data at all, which Keras tells in words of its inside."""
+    if x is None:
+        raise wrong_type("x=None", "there is no data to train on", "Pass what `model.fit` takes, for example arrays.")
+
+
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Raise unless `value` is one of `choices`."""
     if isinstance(value, str) and value in choices:

@@ -148,13 +148,4 @@ def _joined(phases: Sequence[History]) -> History:
     }
     last.epoch = [epoch for phase in phases for epoch in phase.epoch]
     last.hps = {name: np.concatenate([phase.hps[name] for phase in phases]) for name in last.hps}
-
-    def plot_sched(keys: Sequence[str] | None = None, figsize: tuple[float, float] | None = None) -> Any:
-        from keras_sched.plot import plot_hps
-
-        steps: Any = (last.params or {}).get("steps")  # `None` of data of unknown length
-        return plot_hps(last.hps, keys=keys, figsize=figsize, steps_per_epoch=steps)
-
-    merged: Any = last
-    merged.plot_sched = plot_sched
     return last

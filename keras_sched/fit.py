@@ -2,32 +2,50 @@
 
 from collections.abc import Callable, Sequence
 from inspect import Parameter, signature
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.callbacks import DEFAULT_MOMS, SGDR, FlatCos, OneCycle, Scheduler
-from keras_sched.errors import check_whole, did_you_mean, shown, speaking_as, wrong_state, wrong_type, wrong_value
+from keras_sched.errors import (
+    check_data_given,
+    check_whole,
+    did_you_mean,
+    shown,
+    speaking_as,
+    wrong_state,
+    wrong_type,
+    wrong_value,
+)
 from keras_sched.freezing import reset_optimizer
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
+from keras_sched.step import ScheduledFit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    class History(keras.callbacks.History):
-        """Keras' own, with what a fit helper adds."""
 
-        hps: dict[str, NDArray[np.float64]]
+class History(keras.callbacks.History):
+    """Keras' own, with the values that were used."""
 
-        def plot_sched(self, keys: Sequence[str] | None = None, figsize: tuple[float, float] | None = None) -> Figure:
-            """Draw `hps`."""
-            ...
+    def __init__(self) -> None:
+        super().__init__()
+        self.hps: dict[str, NDArray[np.float64]] = {}
+        """{hyper-parameter: the values used, one per batch}."""
 
-else:
-    History = keras.callbacks.History
+    def plot_sched(self, keys: Sequence[str] | None = None, figsize: tuple[float, float] | None = None) -> "Figure":
+        """Draw `hps`, as `ParamScheduler.plot_sched`."""
+        from keras_sched.plot import plot_hps
+
+        steps: Any = (self.params or {}).get("steps")  # `None` of data of unknown length
+        return plot_hps(self.hps, keys=keys, figsize=figsize, steps_per_epoch=steps)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: nothing of the model."""
+        return {**self.__dict__, "_model": None}
 
 
 # What PyTorch, fastai and others call it -> what it may be called here; the first that a helper has.
@@ -261,19 +279,23 @@ def fit_with(
     check_whole("epochs", epochs, "the epoch to train to")
     check_whole("initial_epoch", initial_epoch, "the epoch to begin at", 0, least=0)
     check_compiled(model)
+    check_data_given(x)
     if reset_opt:
         reset_optimizer(model)
-    history: Any = model.fit(
-        x,
-        y,
-        epochs=epochs,
-        initial_epoch=initial_epoch,
-        callbacks=[schedule, *as_list(callbacks)],
-        **fit_arguments,
-    )
+    history = History()
+    try:
+        model.fit(
+            x,
+            y,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            callbacks=[schedule, *as_list(callbacks), history],
+            **fit_arguments,
+        )
+    finally:
+        ScheduledFit.end_of(model)
     history.hps = schedule.hps
-    history.plot_sched = schedule.plot_sched
-    return cast(History, history)
+    return history
 
 
 def check_fit_arguments(helper: Callable[..., Any], model: Any, fit_arguments: dict[str, Any]) -> None:

@@ -24,9 +24,7 @@ _DIVIDED: WeakKeyDictionary[keras.Model, Groups] = WeakKeyDictionary()
 
 
 @speaking_as("freeze_to")
-def freeze_to(
-    model: keras.Model, n: int, *, groups: Groups | None = None, train_bn: bool = True
-) -> None:
+def freeze_to(model: keras.Model, n: int, *, groups: Groups | None = None, train_bn: bool = True) -> None:
     """Freeze the first `n` parameter groups of a model and let the others train, from the next `fit` on.
 
     There is nothing to recompile. Where the variables that train change, `model.optimizer` becomes a new optimizer of
@@ -64,9 +62,7 @@ def freeze_to(
 
 
 @speaking_as("freeze")
-def freeze(
-    model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True
-) -> None:
+def freeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True) -> None:
     """Freeze all parameter groups but the last, usually the head; arguments and errors as in `freeze_to`.
 
     Example:
@@ -84,9 +80,7 @@ def freeze(
 
 
 @speaking_as("unfreeze")
-def unfreeze(
-    model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True
-) -> None:
+def unfreeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True) -> None:
     """Let every parameter group train; arguments and errors as in `freeze_to`.
 
     Without `groups` that is everything in the model that can train, also what was frozen by hand (the kernels under
@@ -185,9 +179,7 @@ def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool
     elif changed and model.compiled:
         forget_functions(model)
     if not model.trainable_variables:
-        warnings.warn(
-            f"`{speaker()}` has frozen the whole of `{model.name}`: a fit would train nothing.", stacklevel=3
-        )
+        warnings.warn(f"`{speaker()}` has frozen the whole of `{model.name}`: a fit would train nothing.", stacklevel=3)
 
 
 def _goes_on(norm: keras.layers.BatchNormalization, frozen: bool, train_bn: bool) -> bool:

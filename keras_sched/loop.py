@@ -9,18 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.curves import check_scheds, curves_of, differs_by_group, groups_of
-from keras_sched.errors import check_whole, speaking_as, wrong_state, wrong_type, wrong_value
+from keras_sched.errors import advise, check_whole, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import divide_variables
-from keras_sched.hypers import RATE, innermost
-from keras_sched.inject.apply import Injection, Values, put, take_away
-from keras_sched.inject.compiled import being_compiled
-from keras_sched.inject.names import check_keras
-from keras_sched.inject.numbers import as_int
-from keras_sched.inject.rows import HostRows, Layout
-from keras_sched.inject.table import Table
+from keras_sched.hypers import innermost
+from keras_sched.step import InnerOptimizer, Plan, backend
+from keras_sched.step.attributes import own, put
+from keras_sched.step.keras_names import check_keras
+from keras_sched.step.override import Override
+from keras_sched.step.table import HostRows, Layout, Values
 
 Window = tuple[tuple[Any, Any], ...]
-"""For each innermost optimizer its rows, float32 (rows, width), and the iteration that takes the first of them."""
+"""For each inner optimizer its rows, float32 (rows, width), and the count of updates at which the first is taken."""
 
 _MOST_ROWS = 2**20
 
@@ -79,55 +78,61 @@ class ScheduledLoop:
             raise wrong_type(repr(optimizer), "it is a Keras optimizer", "Pass for example `keras.optimizers.SGD()`.")
         self.optimizer = optimizer
         self.steps = check_whole("steps", steps, "the number of steps of the loop")
-        self._scheds = check_scheds(scheds)
-        self._division = groups
-        self._groups = self._count_groups()
-        self._leaves = [_LoopLeaf(self, leaf) for leaf in innermost(optimizer)]
-        if not self._leaves:
+        self.scheds = check_scheds(scheds)
+        count = self._count_groups(groups)
+        self._inner = [_LoopOptimizer(self, each, count, groups) for each in innermost(optimizer)]
+        if not self._inner:
             raise wrong_state(
                 "a `MultiOptimizer` that a function divides, and that is not built",
                 "its optimizers are not known before",
                 "Build it first: `optimizer.build(model.trainable_variables)`.",
             )
-        self._inside = self._entered = False
-        self.entered_compiled: bool | None = None  # of the outer optimizer's call, where there is an outer one
-        # JAX runs both branches of a loss scale's condition, so that a call of `apply` does not yet mean a step.
-        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        self.skips_steps = scales and keras.backend.backend() == "jax"
+        self._inside = self._entered = self.windowed = False
+        self._before: dict[str, Any] = {}  # methods of the outer optimizer, where there is one
+        self.outer_traced: bool | None = None  # whether its running call is traced
+        # A call of `apply` does not yet mean a step where both branches of a loss scale's condition are traced.
+        self.may_skip = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) and backend().traces_conditions
 
     @property
     def hps(self) -> dict[str, NDArray[np.float64]]:
-        """{name as given: the values used so far, one a step: (N,), or (N, G) with G parameter groups}.
+        """{name as given: the values used so far, one per step: (N,), or (N, G) with G parameter groups}.
 
-        With a window the steps are those that the optimizer has counted: a loop on JAX which keeps its state outside
-        assigns it to `optimizer.variables` first.
+        With a window the steps are those that the optimizer has counted. A loop on JAX that keeps the state outside has
+        to assign it to `optimizer.variables` first; without that, a warning says so.
         """
-        if not self._entered:
-            with speaking_as("ScheduledLoop.hps"):
+        with speaking_as("ScheduledLoop.hps"):
+            if not self._entered:
                 raise wrong_state("no loop yet", "it tells what one used", "Write `with scheduled(...) as s:` first.")
-        leaf = max(self._leaves, key=_LoopLeaf.steps_taken)  # one without a variable of its own takes none
-        rows = range(leaf.steps_taken())
-        attributes = {name: attribute for attribute, name in leaf.names.items()}
-        values = {name: leaf.table.values(attributes[name], rows) for name in self._scheds}
-        return {name: of if differs_by_group(self._scheds[name]) else of[:, 0] for name, of in values.items()}
+            each = max(self._inner, key=_LoopOptimizer.steps_taken)  # one without a variable of its own takes none
+            if self.windowed and not each.steps_taken():
+                advise(
+                    "a loop whose optimizer has counted no step",
+                    "the steps are counted in `optimizer.variables`, and a stateless loop keeps that state outside",
+                    "Assign the state first: `for v, value in zip(optimizer.variables, state): v.assign(value)`.",
+                )
+        rows = range(each.steps_taken())
+        attributes = {name: attribute for attribute, name in each.plan.names.items()}
+        values = {name: each.inner.table.values(attributes[name], rows) for name in self.scheds}
+        return {name: of if differs_by_group(self.scheds[name]) else of[:, 0] for name, of in values.items()}
 
     @speaking_as("scheduled")
     def __enter__(self) -> Self:
         if self._inside:
             raise wrong_state("a loop inside itself", "its rows are counted once", "Make a second one.")
-        if being_compiled(()):
+        if backend().being_traced(()):
             raise wrong_state(
                 "a `with` inside a compiled step",
                 "it is entered once, while the step is compiled",
                 "Write the `with` around the loop, and pass the step `s.window()`.",
             )
-        for leaf in self._leaves:
-            leaf.begin()
-        if all(leaf.optimizer is not self.optimizer for leaf in self._leaves):
-            # A loss scale calls the optimizer inside it from within a `cond`, which JAX compiles also in an eager loop.
-            for method in ("apply", "stateless_apply"):
-                put(self.optimizer, method, self._outer(getattr(self.optimizer, method)))
-        self._inside = self._entered = True
+        for each in self._inner:
+            each.begin()
+        if all(each.inner.optimizer is not self.optimizer for each in self._inner):
+            # A loss scale calls the optimizer inside it from within a `cond`, which JAX traces in an eager loop too.
+            for name in ("apply", "stateless_apply"):
+                self._before[name] = own(self.optimizer, name)
+                put(self.optimizer, name, self._outer(getattr(self.optimizer, name)))
+        self._inside, self._entered, self.windowed = True, True, False
         return self
 
     @speaking_as("scheduled")
@@ -135,13 +140,13 @@ class ScheduledLoop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._inside = False
-        if all(leaf.optimizer is not self.optimizer for leaf in self._leaves):
-            for method in ("apply", "stateless_apply"):
-                take_away(self.optimizer, method)
-        for leaf in self._leaves:
-            leaf.end()
-        for leaf in self._leaves if error is None else ():
-            leaf.check_taken()
+        for name, before in self._before.items():
+            put(self.optimizer, name, before)
+        self._before = {}
+        for each in self._inner:
+            each.end()
+        for each in self._inner if error is None else ():
+            each.check_taken()
 
     def window(self, optimizer_variables: Sequence[Any] | None = None) -> Window:
         """The table as tensors, to be an argument of a step that you compile.
@@ -150,35 +155,30 @@ class ScheduledLoop:
 
         Args:
             optimizer_variables: the state of the optimizer before the first step, where a loop on JAX keeps it
-                outside the optimizer (else, `optimizer.variables` say how many steps it has taken).
+                outside the optimizer. By default `optimizer.variables` tell how many steps it has made.
 
         Returns:
-            A tuple, one for each innermost optimizer, of (rows, start): float32 of shape (steps, width), and the
-            iteration of the optimizer which takes the first row, a whole number.
+            A tuple, one for each inner optimizer, of (rows, start): float32 of shape (steps + 1, width), and the count
+            of updates at which the first row is taken, a whole number.
 
         Raises:
             ValueError: when the loop has more than 1,048,576 steps.
             RuntimeError: outside `with`.
         """
-        self._check_inside("window")
-        if self.steps > _MOST_ROWS:
-            with speaking_as("ScheduledLoop.window"):
+        with speaking_as("ScheduledLoop.window"):
+            self._check_inside()
+            if self.steps > _MOST_ROWS:
                 raise wrong_value(
                     f"steps={self.steps}",
                     f"a window has at most {_MOST_ROWS} rows",
                     "Make one `scheduled(...)` for each part of the loop.",
                 )
-        return tuple(leaf.window(self._start(leaf, optimizer_variables)) for leaf in self._leaves)
-
-    def _start(self, leaf: "_LoopLeaf", optimizer_variables: Sequence[Any] | None) -> Any:
-        if optimizer_variables is None:
-            return leaf.first_iteration
-        places = [i for i, own in enumerate(self.optimizer.variables) if own is leaf.optimizer._iterations]
-        return optimizer_variables[places[0]]
+        return tuple(each.window(self._start(each, optimizer_variables)) for each in self._inner)
 
     def apply(self, window: Window, grads: Any, trainable_variables: Any = None) -> None:
         """`optimizer.apply(grads, trainable_variables)` with the window's values, inside a step that you compile."""
-        _uncompiled(self._with_window)(window, lambda: self.optimizer.apply(grads, trainable_variables))
+        call = backend().outside_graph(self._with_window)
+        call(window, lambda: self.optimizer.apply(grads, trainable_variables))
 
     def stateless_apply(self, window: Window, optimizer_variables: Any, grads: Any, trainable_variables: Any) -> Any:
         """`optimizer.stateless_apply(...)` with the window's values, inside a step that you compile."""
@@ -186,154 +186,140 @@ class ScheduledLoop:
             window, lambda: self.optimizer.stateless_apply(optimizer_variables, grads, trainable_variables)
         )
 
+    def _start(self, each: "_LoopOptimizer", optimizer_variables: Sequence[Any] | None) -> Any:
+        if optimizer_variables is None:
+            return each.inner.first_count
+        places = [i for i, variable in enumerate(self.optimizer.variables) if variable is each.inner.counter]
+        return optimizer_variables[places[0]]
+
     def _with_window(self, window: Window, call: Callable[[], Any]) -> Any:
-        self._check_inside("apply")
-        for leaf, (rows, start) in zip(self._leaves, window, strict=True):
-            leaf.given = (rows, start)
+        with speaking_as("ScheduledLoop.apply"):
+            self._check_inside()
+        self.windowed = True
+        for each, (rows, start) in zip(self._inner, window, strict=True):
+            each.given = (rows, start)
         try:
             return call()
         finally:
-            for leaf in self._leaves:
-                leaf.given = None
+            for each in self._inner:
+                each.given = None
 
     def _outer(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def called(*arguments: Any, **keywords: Any) -> Any:
-            self.entered_compiled = being_compiled(arguments)
+            self.outer_traced = backend().being_traced(arguments)
             try:
                 return method(*arguments, **keywords)
             finally:
-                self.entered_compiled = None
+                self.outer_traced = None
 
         return called
 
-    def _check_inside(self, method: str) -> None:
+    def _check_inside(self) -> None:
         if not self._inside:
-            with speaking_as(f"ScheduledLoop.{method}"):
-                raise wrong_state("no loop", "it works inside `with`", "Write `with scheduled(...) as s:`.")
+            raise wrong_state("no loop", "it works inside `with`", "Write `with scheduled(...) as s:`.")
 
-    def _count_groups(self) -> int:
-        wanted = groups_of(self._scheds) or 1
-        if self._division is None and wanted > 1:
+    def _count_groups(self, division: Any) -> int:
+        wanted = groups_of(self.scheds) or 1
+        if division is None and wanted > 1:
             raise wrong_value(
                 f"schedules for {wanted} parameter groups",
                 "without a model nobody knows which variable is in which",
                 "Pass `groups=`: lists of layers, of name patterns, or a function of a variable.",
             )
-        if isinstance(self._division, Sequence):
-            return len(self._division)
-        return wanted
+        return len(division) if isinstance(division, Sequence) else wanted
 
 
-class _LoopLeaf:
-    """One innermost optimizer of a custom loop."""
+class _LoopOptimizer:
+    """One inner optimizer of a custom loop."""
 
-    def __init__(self, loop: ScheduledLoop, optimizer: keras.Optimizer) -> None:
+    def __init__(self, loop: ScheduledLoop, optimizer: keras.Optimizer, groups: int, division: Any) -> None:
         self.loop = loop
-        self.optimizer = optimizer
-        curves, self.names = curves_of(loop._scheds, optimizer, loop.steps, loop._groups)
-        nominal = {name: vars(optimizer).get(name) for name in sorted(curves, key=lambda name: (name != RATE, name))}
-        self.table = Table(curves, nominal, loop.steps, loop._groups, lag=optimizer.gradient_accumulation_steps or 1)
-        self.layout = Layout(self.table, optimizer)
-        self.rows = HostRows(self.table, callable_rate=self.layout.rate_is_callable)
-        self.injection = Injection(optimizer, loop._groups, self._group)
+        self.inner = InnerOptimizer(optimizer)
         self.given: tuple[Any, Any] | None = None
-        self.first_iteration = 0
+        self._division = division
+        curves, names = curves_of(loop.scheds, optimizer, loop.steps, groups)
+        self.plan = Plan(curves, loop.steps, groups, names=names)
+        self.inner.add(self.plan)
+        self._layout = Layout(self.inner.table, optimizer)
+        self._rows = HostRows(self.inner.table, callable_rate=self._layout.rate_is_callable)
+        self._override = Override(optimizer, groups, self._group)
+        self._override.read, self._override.check = self._read, self._check
         self._taken: int | None = None
-        self._group_of: dict[int, int] | None = None
-        self._rows: Any = None
-        self._windowed = False  # whether a window was asked for
+        self._window: Any = None
 
     def begin(self) -> None:
-        self.first_iteration = self._iterations()
-        self.rows.anchor(0)
-        self._taken = None
-        self._windowed = False
-        self.injection.read = self._read
-        self.injection.check = self._check
-        self.injection.install()
+        self.inner.first_count = self._count()
+        self._rows.position, self._taken = 0, None
+        self._override.install()
 
     def end(self) -> None:
         try:
             self._taken = self.steps_taken()
         finally:
-            self.injection.remove()
+            self._override.remove()
 
     def steps_taken(self) -> int:
         """The steps that took a row: those that the optimizer counted, or that were counted here."""
         if self._taken is not None:
             return self._taken
-        if not self._windowed:
-            return self.rows.position
-        return max(self.rows.position, self._iterations() - self.first_iteration)
+        if not self.loop.windowed:
+            return self._rows.position
+        return max(self._rows.position, self._count() - self.inner.first_count)
 
     def check_taken(self) -> None:
         """Raise where the optimizer has made steps that took no row of ours."""
-        missed = self._iterations() - self.first_iteration - self.steps_taken()
+        missed = self._count() - self.inner.first_count - self.steps_taken()
         if missed > 0:
             raise wrong_state(
-                f"steps of `{self.optimizer.name}` that took none of its values, {missed} of them",
+                f"steps of `{self.inner.name}` that took none of its values, {missed} of them",
                 "a step that was compiled before, by `fit` or by you, keeps the values it was compiled with",
                 "Use `ParamScheduler` with `fit`; compile a step of your own inside `with`, and pass it `s.window()`.",
             )
 
     def window(self, start: Any) -> tuple[Any, Any]:
-        self._windowed = True
-        if self._rows is None:
-            rows = keras.ops.convert_to_tensor(self.table.rows(0, self.loop.steps + 1), dtype="float32")
-            if being_compiled(rows):
+        self.loop.windowed = True
+        if self._window is None:
+            rows = keras.ops.convert_to_tensor(self.inner.table.rows(0, self.loop.steps + 1), dtype="float32")
+            if backend().being_traced(rows):
                 raise _frozen("makes its own window")
-            self._rows = rows
-        return (self._rows, keras.ops.convert_to_tensor(start, dtype="int32"))
+            self._window = rows
+        return (self._window, keras.ops.convert_to_tensor(start, dtype="int32"))
 
-    def _read(self) -> Values:
-        if self.given is not None and keras.backend.backend() != "torch":
-            return self._row(*self.given)
-        if self.loop.skips_steps:
-            if self.rows.position == 0:
-                self.first_iteration = self._iterations()  # of a state that may be in no variable
-            self.rows.position = self._iterations() - self.first_iteration
-        return self.rows.take()
+    def _read(self, updates: int) -> Values:
+        if self.given is not None and backend().compiles:
+            rows, start = self.given
+            count: Any = keras.ops.cast(self.inner.counter, "int32")
+            place = keras.ops.clip(count - keras.ops.cast(start, "int32"), 0, rows.shape[0] - 1)
+            return self._layout.values(keras.ops.take(rows, place, axis=0))
+        if self.loop.may_skip:
+            if self._rows.position == 0:
+                self.inner.first_count = self._count()  # of a state that may be in no variable
+            self._rows.position = self._count() - self.inner.first_count
+        return self._rows.take()
 
     def _check(self, grads: Any) -> None:
-        compiled = self.loop.entered_compiled
-        if not (being_compiled(grads) if compiled is None else compiled):
+        traced = self.loop.outer_traced
+        if not (backend().being_traced(grads) if traced is None else traced):
             return
-        if self.given is None or not being_compiled(self.given):
+        if self.given is None or not backend().being_traced(self.given):
             raise _frozen("calls the optimizer itself" if self.given is None else "has its window from outside")
 
-    def _row(self, rows: Any, start: Any) -> Values:
-        iteration: Any = keras.ops.cast(self.optimizer._iterations, "int32")
-        place = keras.ops.clip(iteration - keras.ops.cast(start, "int32"), 0, rows.shape[0] - 1)
-        return self.layout.values(keras.ops.take(rows, place, axis=0))
-
-    def _iterations(self) -> int:
-        count = self.optimizer._iterations.value
-        if count is None or being_compiled(count):  # a step that died has left it so (JAX)
-            return self.first_iteration + self.rows.position
-        return as_int(count)
+    def _count(self) -> int:
+        count = self.inner.count()
+        return self.inner.first_count + self._rows.position if count is None else count
 
     def _group(self, variable: Any) -> int:
-        if self._group_of is None:
-            with speaking_as("scheduled"):
-                divided = divide_variables(self.optimizer._trainable_variables, self.loop._division)
-            self._group_of = {id(v): number for number, group in enumerate(divided) for v in group}
-        return self._group_of[id(variable)]
+        if not self.inner.group_of:
+            divided = divide_variables(self.inner.trained, self._division)
+            self.inner.group_of = {id(v): number for number, group in enumerate(divided) for v in group}
+        return self.inner.group_of[id(variable)]
 
 
-def _uncompiled(call: Callable[..., Any]) -> Callable[..., Any]:
-    """On PyTorch, where values are Python floats: leave the graph that is being compiled."""
-    if keras.backend.backend() != "torch" or not being_compiled(()):
-        return call
-    import torch
-
-    return torch.compiler.disable(call)
-
-
+@speaking_as("scheduled")
 def _frozen(found: str) -> RuntimeError:
-    with speaking_as("scheduled"):
-        return wrong_state(
-            f"a compiled step that {found}",
-            "the values of the step in which it was compiled would be frozen there",
-            "Pass it `s.window()` as an argument, and call `s.apply(window, grads, variables)` inside; with `fit`, use "
-            "`ParamScheduler`.",
-        )
+    return wrong_state(
+        f"a compiled step that {found}",
+        "the values of the step in which it was compiled would be frozen there",
+        "Pass it `s.window()` as an argument, and call `s.apply(window, grads, variables)` inside; with `fit`, use "
+        "`ParamScheduler`.",
+    )

@@ -62,9 +62,7 @@ class Snapshot:
         True
     """
 
-    def __init__(
-        self, model: keras.Model, cache_dir: str | os.PathLike[str] | None = None, data: Any = None
-    ) -> None:
+    def __init__(self, model: keras.Model, cache_dir: str | os.PathLike[str] | None = None, data: Any = None) -> None:
         check_cache_dir(cache_dir)
         self._model = model
         self._store: _Store = _Memory() if cache_dir is None else _File(cache_dir)

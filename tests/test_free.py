@@ -181,7 +181,7 @@ def test_compiling_again_and_again_keeps_no_step_of_an_optimizer_that_is_gone(co
         fit(model, [OneCycle(0.1)], 1)
     (key, _), *others = model._keras_sched_steps
     assert others == []
-    assert key.compiled[0] is model.optimizer
+    assert key.objects[1] is model.optimizer
 
 
 def test_variables_that_do_not_train_any_more_are_not_trained_by_an_old_step():

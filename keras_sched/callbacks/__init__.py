@@ -2,7 +2,8 @@
 
 from keras_sched.callbacks.cycles import SGDR, Triangular
 from keras_sched.callbacks.one_cycle import DEFAULT_MOMS, FlatCos, OneCycle
-from keras_sched.callbacks.scheduler import ParamScheduler, Scheduler
+from keras_sched.callbacks.param_scheduler import ParamScheduler
+from keras_sched.callbacks.scheduler import Scheduler
 from keras_sched.callbacks.warmups import InverseSqrt, WarmupCosine, WarmupStableDecay
 
 __all__ = [

@@ -23,7 +23,7 @@ class SGDR(RecipeScheduler):
         cycle_mult: each cycle's length against the one before, above 0.
         cycle_decay: each cycle's peak against the one before, above 0.
         warmup: the fraction of each cycle that rises linearly, from 0 to 1.
-        wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+        wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
         ValueError: as for `OneCycle`, and when the fit's `epochs` are not the cycles' sum; the message names it.
@@ -54,6 +54,7 @@ class SGDR(RecipeScheduler):
         cycle_decay: float = 1.0,
         warmup: float = 0.0,
         wd: Any = None,
+        optimizer: keras.Optimizer | None = None,
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
         groups: Groups | None = None,
@@ -63,7 +64,9 @@ class SGDR(RecipeScheduler):
         arguments = {"n_cycles": n_cycles, "cycle_mult": cycle_mult, "cycle_decay": cycle_decay, "warmup": warmup}
         with speaking_as(type(self).__name__):
             self.epochs = sgdr_epochs(n_cycles, cycle_len, cycle_mult)
-        super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
+        super().__init__(
+            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )
 
     def _check_epochs(self, epochs: int) -> None:
         if epochs != self.epochs:
@@ -83,7 +86,7 @@ class Triangular(RecipeScheduler):
         n_cycles: how many cycles, at least 1.
         mode: `"triangular"`, `"triangular2"` (each cycle half as high as the one before) or `"exp_range"`.
         gamma: what is left of the height at the end of training, with `mode="exp_range"`, above 0 and at most 1.
-        wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+        wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
         ValueError, RuntimeError: as for `OneCycle`.
@@ -112,6 +115,7 @@ class Triangular(RecipeScheduler):
         mode: str = "triangular",
         gamma: float = 0.1,
         wd: Any = None,
+        optimizer: keras.Optimizer | None = None,
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
         groups: Groups | None = None,
@@ -120,7 +124,9 @@ class Triangular(RecipeScheduler):
     ) -> None:
         self.lr_min = lr_min
         arguments = {"n_cycles": n_cycles, "mode": mode, "gamma": gamma}
-        super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
+        super().__init__(
+            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )
 
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """`triangular` between both rates."""

@@ -60,6 +60,7 @@ class OneCycle(RecipeScheduler):
         moms: Sequence[float] | None = DEFAULT_MOMS,
         three_phase: bool = False,
         wd: Any = None,
+        optimizer: keras.Optimizer | None = None,
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
         groups: Groups | None = None,
@@ -73,12 +74,15 @@ class OneCycle(RecipeScheduler):
             "moms": moms,
             "three_phase": three_phase,
         }
-        super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
+        self._default_moms = moms is DEFAULT_MOMS
+        super().__init__(
+            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )
 
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """`one_cycle`, without the default momentum where the optimizer has none."""
         scheds = super().recipe(rate, optimizer)
-        if optimizer is not None and self.arguments["moms"] is DEFAULT_MOMS and momentum_attribute(optimizer) is None:
+        if optimizer is not None and self._default_moms and momentum_attribute(optimizer) is None:
             del scheds["mom"]
         return scheds
 
@@ -90,7 +94,7 @@ class FlatCos(RecipeScheduler):
         lr: the constant rate, in any of the forms that `OneCycle` takes its `lr_max` in.
         div_final: `lr / div_final` is the rate at the end.
         pct_start: the fraction of training at the constant rate, from 0 to 1.
-        wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+        wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
         ValueError, RuntimeError: as for `OneCycle`.
@@ -118,6 +122,7 @@ class FlatCos(RecipeScheduler):
         div_final: float = 1e5,
         pct_start: float = 0.75,
         wd: Any = None,
+        optimizer: keras.Optimizer | None = None,
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
         groups: Groups | None = None,
@@ -125,4 +130,6 @@ class FlatCos(RecipeScheduler):
         layer_decay: float | None = None,
     ) -> None:
         arguments = {"div_final": div_final, "pct_start": pct_start}
-        super().__init__(lr, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
+        super().__init__(
+            lr, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )

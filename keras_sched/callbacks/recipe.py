@@ -10,7 +10,7 @@ from keras_sched.callbacks.scheduler import Scheduler
 from keras_sched.errors import shown, speaking_as, wrong_value
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates, number_of
-from keras_sched.inject import compiled_rate
+from keras_sched.step import compiled_rate
 
 
 class RecipeScheduler(Scheduler):
@@ -25,13 +25,14 @@ class RecipeScheduler(Scheduler):
         lr: LearningRate | None,
         arguments: dict[str, Any],
         wd: Any,
+        optimizer: keras.Optimizer | None,
         total_steps: int | None,
         steps_per_epoch: int | None,
         groups: Groups | None,
         momentum_correction: bool,
         layer_decay: float | None,
     ) -> None:
-        super().__init__(total_steps, steps_per_epoch, groups, momentum_correction)
+        super().__init__(optimizer, total_steps, steps_per_epoch, groups, momentum_correction)
         self.lr = lr
         self.arguments = arguments
         self.wd = wd

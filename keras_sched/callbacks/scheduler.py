@@ -2,17 +2,17 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.curves import check_scheds, curves_of, differs_by_group, groups_of
-from keras_sched.errors import advise, check_whole, speaker, speaking_as, wrong_state, wrong_value
+from keras_sched.curves import Curve, check_scheds, curves_of, differs_by_group
+from keras_sched.errors import advise, check_whole, shown, speaker, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost
-from keras_sched.inject import Leaf, Plan, ScheduledFit
+from keras_sched.step import InnerOptimizer, Plan, ScheduledFit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 class Scheduler(keras.callbacks.Callback):
     """What every scheduling callback does: the schedules of one `fit`, from its length to what was used."""
 
+    _given: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember the arguments as they were typed."""
+        made = super().__new__(cls)
+        made._given = args, kwargs
+        return made
+
     def __init__(
         self,
+        optimizer: keras.Optimizer | None,
         total_steps: int | None,
         steps_per_epoch: int | None,
         groups: Groups | None,
@@ -34,12 +43,27 @@ class Scheduler(keras.callbacks.Callback):
                 "total_steps", total_steps, "the length of the schedule in batches", 1000
             )
             self.steps_per_epoch = _optional_whole("steps_per_epoch", steps_per_epoch, "the batches in an epoch", 100)
+            _check_optimizer(optimizer)
+        self.optimizer = optimizer
         self.groups = groups
         self.momentum_correction = bool(momentum_correction)
         self.first_epoch = 0
         """The epoch at which the schedule begins, where it is the second of two in a row."""
-        self._session: ScheduledFit | None = None
-        self._plans: list[Plan] = []
+        self._fit: ScheduledFit | None = None
+        self._parts: list[tuple[InnerOptimizer, Plan]] = []
+        self._hps: dict[str, NDArray[np.float64]] | None = None  # of a fit that has ended
+
+    def __repr__(self) -> str:
+        args, kwargs = self._given
+        typed = [*map(shown, args), *(f"{name}={shown(value)}" for name, value in kwargs.items())]
+        return f"{type(self).__name__}({', '.join(typed)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: `hps`, and nothing of the model."""
+        state = {**self.__dict__, "_fit": None, "_parts": [], "_model": None}
+        if self._parts:
+            state["_hps"] = self.hps
+        return state
 
     @abstractmethod
     def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
@@ -56,11 +80,19 @@ class Scheduler(keras.callbacks.Callback):
         Computed on access. With a `MultiOptimizer` whose optimizers used different values, the last axis has one for
         each of them.
         """
-        session = self._fitted("hps")
+        if self._hps is not None:
+            return self._hps
+        if not self._parts:
+            with speaking_as(f"{type(self).__name__}.hps"):
+                raise wrong_state(
+                    "no fit yet",
+                    "it tells what a fit used",
+                    "Pass the callback to `model.fit(..., callbacks=[...])` first; `plot_sched` previews a recipe.",
+                )
         used: dict[str, list[NDArray[np.float64]]] = {}
-        for leaf, plan in self._parts(session):
+        for inner, plan in self._in_use():
             for attribute, name in plan.names.items():
-                values = session.used(leaf, attribute)
+                values = inner.used(attribute, 0 if self._fit is None else self._fit.rows_run(inner))
                 used.setdefault(name, []).append(values if attribute in plan.grouped else values[:, :1])
         return {name: _told_apart(values) for name, values in used.items()}
 
@@ -84,11 +116,9 @@ class Scheduler(keras.callbacks.Callback):
 
     def check(self, model: keras.Model) -> None:
         """Raise what a `fit` of `model` would raise before its first batch, its length aside; nothing changes."""
-        with speaking_as(type(self).__name__):
-            self._check_compiled(model)
-            count, group_of = self._divide(model)
-            for optimizer in innermost(model.optimizer):
-                self._plan(optimizer, 1, count, group_of)
+        count, group_of = self._divide(model)
+        for optimizer in innermost(self._scheduled_optimizer(model)):
+            self._plan(optimizer, 1, 0, count, group_of)
 
     # Keras' hooks; none of them is called once a batch
 
@@ -96,40 +126,45 @@ class Scheduler(keras.callbacks.Callback):
         """Make the schedules; every wrong use that can be known is an error here."""
         with speaking_as(type(self).__name__):
             model: Any = self.model
-            self._check_compiled(model)
-            session = ScheduledFit.of(model)
-            with session.ended_by_errors():
+            optimizer = self._scheduled_optimizer(model)
+            fit = ScheduledFit.of(model)
+            with fit.ended_by_errors():
                 self._steps = self._steps_an_epoch()
                 self._total_before, self._total = self._total, self._length()
                 count, group_of = self._divide(model)
-                self._plans = [
-                    self._plan(optimizer, self._total, count, group_of) for optimizer in innermost(model.optimizer)
+                first = self.first_epoch * (self._steps or 0)
+                self._parts = [
+                    (inner, self._plan(inner.optimizer, self._total, first, count, group_of))
+                    for inner in fit.inner(optimizer)
                 ]
-                session.add(self._plans)
-                session.log(lambda: self._last_values(session))
-            self._session = session
+                for inner, plan in self._parts:
+                    fit.add(inner, plan)
+            self._fit, self._hps = fit, None
+            fit.at_end(self._let_go)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Anchor the table at this epoch's first batch."""
-        session = self._fitted("on_epoch_begin")
-        passed = epoch - self.first_epoch
-        with speaking_as(type(self).__name__), session.ended_by_errors():
-            if passed and not session.running:
-                self._check_resumed(session, passed)
-            session.begin_epoch(None if self._steps is None else passed * self._steps)
+        with speaking_as(type(self).__name__):
+            fit = self._running()
+            with fit.ended_by_errors():
+                if epoch > self.first_epoch and not fit.running:
+                    self._check_resumed(epoch)
+                fit.begin_epoch(None if self._steps is None else epoch * self._steps)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Tell the last batch's values in the logs."""
-        session = self._fitted("on_epoch_end")
-        with speaking_as(type(self).__name__), session.ended_by_errors():
-            session.end_epoch()
-            if logs is not None and not session.epoch_logged:  # a `fit` of the model's own has made them
-                logs.update(self._last_values(session))
+        """Add the last batch's values to the logs."""
+        with speaking_as(type(self).__name__):
+            fit = self._running()
+            with fit.ended_by_errors():
+                fit.end_epoch()
+                if logs is not None:
+                    logs.update(self._last_values())
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Put everything back."""
-        if self._session is not None:
-            self._session.end()
+        """Put everything back, and let go of the model."""
+        if self._fit is not None:
+            self._fit.end()
+        self.set_model(None)
 
     # Inside
 
@@ -137,7 +172,7 @@ class Scheduler(keras.callbacks.Callback):
     _total: int | None = None
     _total_before: int | None = None  # in the fit before, of the same callback
 
-    def _check_resumed(self, session: ScheduledFit, epoch: int) -> None:
+    def _check_resumed(self, epoch: int) -> None:
         """Say what does not fit together in a run that is taken up again, rather than guess what was meant."""
         if self._steps is None:
             raise self._unknown_length(f"a fit that begins at epoch {epoch} with steps of unknown number")
@@ -148,25 +183,33 @@ class Scheduler(keras.callbacks.Callback):
                 f"{epoch * self._steps} of the new length",
                 "Pass the same `epochs=` and batch size as before, or `total_steps=`.",
             )
-        counted = session.counted(epoch * self._steps, self._steps)
-        if counted is not None and not self.first_epoch:
+        first = epoch * self._steps
+        for inner, _ in self._parts:
+            count = inner.count() or 0  # 0 of a new optimizer
+            if self.first_epoch or not count or ((first <= count or inner.skips) and count < first + self._steps):
+                continue
             advise(
                 f"a fit that begins at epoch {epoch}",
-                f"at {self._steps} batches an epoch its schedule starts at batch {epoch * self._steps} of "
-                f"{self._total}, and the optimizer has made {counted} steps already",
+                f"at {self._steps} batches an epoch its schedule starts at batch {first} of {self._total}, and the "
+                f"optimizer has made {count} steps already",
                 "Where the model was trained before this run, that is as it should be. Where an interrupted run goes "
                 "on and an epoch has other batches now, pass `initial_epoch=` and `total_steps=` to match.",
             )
+            return
 
-    def _plan(self, optimizer: keras.Optimizer, total: int, groups: int, group_of: Mapping[int, int]) -> Plan:
+    def _plan(
+        self, optimizer: keras.Optimizer, total: int, first: int, groups: int, group_of: Mapping[int, int]
+    ) -> Plan:
         scheds = check_scheds(self.schedules(optimizer, groups))
         curves, names = curves_of(scheds, optimizer, total, groups)
+        if first:
+            curves = {name: _later(curve, first) for name, curve in curves.items()}
         if self.momentum_correction:
             self._check_correction(optimizer)
         grouped = {attribute for attribute, name in names.items() if differs_by_group(scheds[name])}
         if self.momentum_correction and RATE in grouped:
             grouped.add("momentum")
-        return Plan(curves, total, groups, group_of, self.momentum_correction, names, frozenset(grouped))
+        return Plan(curves, first + total, groups, group_of, self.momentum_correction, names, frozenset(grouped))
 
     def _check_correction(self, optimizer: keras.Optimizer) -> None:
         keeps_rate = isinstance(optimizer, keras.optimizers.SGD | keras.optimizers.RMSprop) and optimizer.momentum > 0
@@ -220,104 +263,59 @@ class Scheduler(keras.callbacks.Callback):
             f"Pass `{speaker()}(..., steps_per_epoch=...)`, or `steps_per_epoch=` to `fit`.",
         )
 
-    def _check_compiled(self, model: keras.Model) -> None:
-        if getattr(model, "optimizer", None) is None:
+    def _scheduled_optimizer(self, model: keras.Model) -> keras.Optimizer:
+        optimizer = self.optimizer if self.optimizer is not None else getattr(model, "optimizer", None)
+        if optimizer is None:
             raise wrong_state(
                 "a model without an optimizer",
                 "there is nothing to schedule",
                 "Compile it: `model.compile(optimizer='adam', loss=...)`.",
             )
+        return optimizer
 
-    def _last_values(self, session: ScheduledFit) -> dict[str, float]:
+    def _last_values(self) -> dict[str, float]:
         """The last batch's values under the optimizer's own attribute names."""
+        fit = self._running()
         values: dict[str, float] = {}
-        several = len(session.leaves) > 1
-        for leaf, plan in self._parts(session):
+        for inner, plan in self._in_use():
             for attribute in plan.curves:
-                of_groups = session.last_value(leaf, attribute)
-                key = f"{leaf.optimizer.name}_{attribute}" if several else attribute
+                of_groups = fit.last_value(inner, attribute)
+                key = f"{fit.prefix(inner)}{attribute}"
                 values[key] = float(of_groups[-1])
                 if attribute in plan.grouped:
                     values |= {f"{key}_{group}": float(value) for group, value in enumerate(of_groups)}
         return values
 
-    def _parts(self, session: ScheduledFit) -> list[tuple[Leaf, Plan]]:
-        """Each innermost optimizer with its plan, but for those that a `MultiOptimizer` gives no variable to."""
-        pairs = list(zip(session.leaves, self._plans, strict=True))
-        return [pair for pair in pairs if pair[0].optimizer.built] or pairs
+    def _in_use(self) -> list[tuple[InnerOptimizer, Plan]]:
+        """Each inner optimizer with its plan, but for those to which a `MultiOptimizer` gives no variable."""
+        return [part for part in self._parts if part[0].in_use] or self._parts
 
-    def _fitted(self, what: str) -> ScheduledFit:
-        if self._session is None:
-            with speaking_as(f"{type(self).__name__}.{what}"):
-                raise wrong_state(
-                    "no fit yet",
-                    "it tells what a fit used",
-                    "Pass the callback to `model.fit(..., callbacks=[...])` first; `plot_sched` previews a recipe.",
-                )
-        return self._session
+    def _let_go(self) -> None:
+        """The fit has ended: keep its tables, and nothing of the model."""
+        self._parts, self._fit = self._in_use(), None
+
+    def _running(self) -> ScheduledFit:
+        if self._fit is None:
+            raise wrong_state(
+                "a schedule that has ended before its fit",
+                "a `fit`, `train_on_batch` or `freeze` of the same model, inside this fit, has ended it",
+                "Train that in a fit of its own, or another model in it.",
+            )
+        return self._fit
 
 
-class ParamScheduler(Scheduler):
-    """Schedule any hyper-parameter of the optimizer, batch by batch, in `model.fit`.
+def _check_optimizer(optimizer: Any) -> None:
+    if optimizer is not None and not isinstance(optimizer, keras.Optimizer):
+        raise wrong_type(
+            f"optimizer={shown(optimizer)}",
+            "it is one of the optimizers that the model's `train_step` applies",
+            "Pass for example `optimizer=model.d_optimizer`, or leave it out for the compiled one.",
+        )
 
-    Batch `i` of `n` trains with `annealer(i / n)`, on every backend and in every mode of Keras; after the fit the
-    optimizer is as it was. Two of these compose in one fit, where they schedule different hyper-parameters.
 
-    Args:
-        scheds: {name: annealer, or a list of annealers, one a parameter group}. Names are `lr`, `mom` (momentum or
-            beta_1), `sqr_mom` (rho or beta_2), `wd`, `eps`, and every numeric attribute of the optimizer by its own
-            name. A plain function of the position serves as an annealer.
-        total_steps: the length of the schedule in batches; `epochs` times the steps an epoch by default. Batches past
-            it keep the value at the end.
-        steps_per_epoch: batches in an epoch, where `fit` cannot know (a generator).
-        groups: the parameter groups: a whole number (`layer_groups(model, n)`), lists of layers or of name patterns,
-            or a function of a variable. By default as many as `scheds` has values for.
-        momentum_correction: multiply the momentum by the ratio of two successive rates (Goyal et al. 2017), for SGD
-            with momentum: the weights are then PyTorch's and fastai's.
-
-    Raises:
-        ValueError: before the first batch, when the optimizer has no such hyper-parameter, one is scheduled twice, or
-            the groups do not fit.
-        TypeError: when `scheds` is no dictionary of annealers.
-        RuntimeError: before the first batch, when the length of an epoch is not known.
-
-    Example:
-        >>> import keras, numpy as np
-        >>> from keras_sched import ParamScheduler, SchedCos, SchedLin
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-        >>> model.compile(keras.optimizers.Adam(0.01), loss="mse")
-        >>> scheduler = ParamScheduler({"lr": SchedCos(0.1, 0.0), "sqr_mom": SchedLin(0.9, 0.99)})
-        >>> history = model.fit(np.ones((8, 3)), np.ones(8), batch_size=2, verbose=0, callbacks=[scheduler])
-        >>> scheduler.hps["lr"].round(3).tolist()
-        [0.1, 0.085, 0.05, 0.015]
-
-    Source: fastai's `ParamScheduler`; momentum correction: "Accurate, Large Minibatch SGD", Goyal et al. 2017.
-    """
-
-    def __init__(
-        self,
-        scheds: Mapping[str, Any],
-        *,
-        total_steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        groups: Groups | None = None,
-        momentum_correction: bool = False,
-    ) -> None:
-        super().__init__(total_steps, steps_per_epoch, groups, momentum_correction)
-        with speaking_as(type(self).__name__):
-            self.scheds = check_scheds(scheds)
-            groups_of(self.scheds)
-
-    def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
-        """The schedules as given."""
-        return self.scheds
-
-    def groups_asked(self) -> int | None:
-        """As many as there are values."""
-        return groups_of(self.scheds)
-
-    def _asking(self) -> str | None:
-        return next((f"{name} with several values" for name, one in self.scheds.items() if differs_by_group(one)), None)
+def _later(curve: Curve, first: int) -> Curve:
+    """A curve that begins at row `first`."""
+    return lambda rows: curve(np.maximum(rows - first, 0))
 
 
 def _optional_whole(name: str, value: Any, meaning: str, example: int) -> int | None:

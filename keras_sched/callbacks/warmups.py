@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
+
 from keras_sched.annealers import Annealer, SchedOneMinusSqrt
 from keras_sched.callbacks.recipe import RecipeScheduler
 from keras_sched.groups import Groups
@@ -19,7 +21,7 @@ class WarmupStableDecay(RecipeScheduler):
         decay: the fraction of training spent decaying, from 0 to `1 - warmup`.
         lr_final: the rate at the end, at least 0.
         shape: the class of the decay's annealer.
-        wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+        wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
         ValueError, RuntimeError: as for `OneCycle`.
@@ -48,6 +50,7 @@ class WarmupStableDecay(RecipeScheduler):
         lr_final: float = 0.0,
         shape: Callable[[Any, Any], Annealer] = SchedOneMinusSqrt,
         wd: Any = None,
+        optimizer: keras.Optimizer | None = None,
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
         groups: Groups | None = None,
@@ -55,7 +58,9 @@ class WarmupStableDecay(RecipeScheduler):
         layer_decay: float | None = None,
     ) -> None:
         arguments = {"warmup": warmup, "decay": decay, "lr_final": lr_final, "shape": shape}
-        super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
+        super().__init__(
+            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )
 
 
 class WarmupCosine(RecipeScheduler):
@@ -65,7 +70,7 @@ class WarmupCosine(RecipeScheduler):
         lr_max: the highest rate, in any of the forms that `OneCycle` takes.
         warmup: the fraction of training spent rising, from 0 to 1.
         lr_final: the rate at the end, at least 0.
-        wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+        wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
         ValueError, RuntimeError: as for `OneCycle`.
@@ -92,6 +97,7 @@ class WarmupCosine(RecipeScheduler):
         warmup: float = 0.05,
         lr_final: float = 0.0,
         wd: Any = None,
+        optimizer: keras.Optimizer | None = None,
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
         groups: Groups | None = None,
@@ -99,7 +105,9 @@ class WarmupCosine(RecipeScheduler):
         layer_decay: float | None = None,
     ) -> None:
         arguments = {"warmup": warmup, "lr_final": lr_final}
-        super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
+        super().__init__(
+            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )
 
 
 class InverseSqrt(RecipeScheduler):
@@ -109,7 +117,7 @@ class InverseSqrt(RecipeScheduler):
         lr_max: the highest rate, in any of the forms that `OneCycle` takes.
         warmup: the fraction of training spent rising, from 0 to 1.
         lr_final: the rate at the end, above 0.
-        wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+        wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
         ValueError, RuntimeError: as for `OneCycle`.
@@ -136,6 +144,7 @@ class InverseSqrt(RecipeScheduler):
         warmup: float = 0.05,
         lr_final: float,
         wd: Any = None,
+        optimizer: keras.Optimizer | None = None,
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
         groups: Groups | None = None,
@@ -143,4 +152,6 @@ class InverseSqrt(RecipeScheduler):
         layer_decay: float | None = None,
     ) -> None:
         arguments = {"warmup": warmup, "lr_final": lr_final}
-        super().__init__(lr_max, arguments, wd, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay)
+        super().__init__(
+            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )

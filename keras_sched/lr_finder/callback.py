@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from keras_sched.errors import speaking_as, wrong_state
 from keras_sched.hypers import LearningRate
-from keras_sched.inject import SearchedFit
 from keras_sched.lr_finder.found import LRFound, SuggestionFunction, check_functions, plot_record, search_found
 from keras_sched.lr_finder.record import Record
 from keras_sched.lr_finder.search import Search
-from keras_sched.snapshot import Snapshot, take
+from keras_sched.snapshot import Snapshot
+from keras_sched.step import ScheduledFit
 from keras_sched.suggest import valley
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class LRFinder(Search):
-    """Turns a `fit` into a search for a learning rate: it ends by itself, and leaves the model as it was.
+    """Turns a `fit` into a search for a learning rate: it ends the fit, and gives weights and optimizer back.
 
-    The rate rises exponentially from batch to batch. There is no validation and no end of an epoch: History stays
-    empty, and callbacks of Keras that keep or write something (`ModelCheckpoint`, `EarlyStopping`, ...) do nothing.
-    Your own are told of the batches. Give the fit as many epochs as the search needs, or more; where it ends before,
-    the curve is short, and `stopped` says so.
+    The rate rises exponentially from batch to batch. There is no validation; all else is as in any fit, other callbacks
+    too. Give the fit as many epochs as the search needs, or more; where it ends before, the curve is short, and
+    `stopped` says so. Where another callback, or on PyTorch the data, ends the fit with an error, the weights come back
+    when the next `fit` begins; `lr_find` gives them back at once.
 
     Args:
         start_lr: the rate of the first batch, above 0, or one a parameter group.
@@ -35,7 +35,8 @@ class LRFinder(Search):
 
     Raises:
         ValueError: when a rate is not above 0, `start_lr` not below `end_lr`, or `num_it` no whole number above 0.
-        RuntimeError: when the model's `train_step` tells no loss.
+        RuntimeError: when the model's `train_step` returns no loss, its optimizer makes no update, or it was compiled
+            with `steps_per_execution` above 1.
 
     Example:
         >>> import keras, numpy as np
@@ -62,7 +63,6 @@ class LRFinder(Search):
     ) -> None:
         with speaking_as(type(self).__name__):
             super().__init__(start_lr, end_lr, num_it, stop_div=stop_div)
-        self._snapshot: Snapshot | None = None
 
     @property
     def lrs(self) -> NDArray[np.float64]:
@@ -108,21 +108,19 @@ class LRFinder(Search):
         """
         return plot_record(self._measured("plot"), {}, **arguments)
 
-    def _begin(self, fit: SearchedFit) -> None:
-        self._snapshot = take(fit.session.model)
-        fit.session.at_end(self._give_back)
-        if fit.shapes is not None:
-            self._snapshot.complete(fit.shapes)
-        super()._begin(fit)
+    def _copy(self, fit: ScheduledFit) -> None:
+        self.snapshot = Snapshot(fit.model)
+        fit.at_end(self._give_back)
+        super()._copy(fit)
 
     def _give_back(self) -> None:
-        snapshot, self._snapshot = self._snapshot, None
+        snapshot, self.snapshot = self.snapshot, None
         if snapshot is not None:
             with snapshot:
                 """It restores on leaving."""
 
     def _measured(self, what: str) -> Record:
-        if self._session is None:
+        if not self._parts and self._hps is None:
             with speaking_as(f"LRFinder.{what}"):
                 raise wrong_state(
                     "no search yet",

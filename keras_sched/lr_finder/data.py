@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import keras
 
-from keras_sched.errors import wrong_value
+from keras_sched.errors import check_data_given, wrong_value
 
 # By name, so that no library is imported to recognise what does not come from it.
 _SHUFFLED_ALREADY = {
@@ -29,8 +29,10 @@ def check_data(x: Any) -> Any:
     """Refuse data without a batch, and give back the data, of which nothing is missing.
 
     Raises:
+        TypeError: when it is `None`.
         ValueError: when there is no batch in it, as far as it can be known.
     """
+    check_data_given(x)
     if is_generator(x):
         first = list(islice(x, 1))
         if not first:

@@ -11,7 +11,6 @@ import keras
 from keras_sched.errors import speaking_as, wrong_state, wrong_type
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
-from keras_sched.inject import build_like_fit
 from keras_sched.lr_finder.data import (
     can_shuffle,
     check_data,
@@ -23,7 +22,9 @@ from keras_sched.lr_finder.data import (
 )
 from keras_sched.lr_finder.found import LRFound, check_functions, search_found
 from keras_sched.lr_finder.search import Search
-from keras_sched.snapshot import check_cache_dir, take
+from keras_sched.snapshot import Snapshot
+from keras_sched.step import ScheduledFit
+from keras_sched.step.backend import batches_per_call
 from keras_sched.suggest import valley
 
 
@@ -108,8 +109,8 @@ def lr_find(
         groups=groups,
         repeats=repeats,
         validation=_validation(validation_data, batch_size),
+        verbose=verbose,
     )
-    check_cache_dir(cache_dir)
     once = is_generator(x)
     x = check_data(x)
     arguments = {
@@ -120,35 +121,43 @@ def lr_find(
         "sample_weight": sample_weight,
         "class_weight": class_weight,
     }
-    x = _built_for(model, x, arguments)
-    with take(model, cache_dir, data=x) as snapshot:
-        search.rewind = snapshot.rewind
-        _search(model, search, x, arguments, verbose)
+    with Snapshot(model, cache_dir, x) as snapshot, _one_batch_per_call(model):
+        search.snapshot = snapshot
+        try:
+            _search(model, search, x, arguments)
+        finally:
+            ScheduledFit.end_of(model)
     found = search_found(search.record, functions)
     if show_plot and len(found.lrs):
         found.plot()
     return found
 
 
-def _built_for(model: keras.Model, x: Any, arguments: dict[str, Any]) -> Any:
-    try:
-        with _more_batches_than_an_epoch():
-            return build_like_fit(model, x, **arguments)
-    except StopIteration:  # Keras' own, from data without a batch
-        check_ran(0)
-        raise
-
-
-def _search(model: keras.Model, search: Search, x: Any, arguments: dict[str, Any], verbose: Any) -> None:
+def _search(model: keras.Model, search: Search, x: Any, arguments: dict[str, Any]) -> None:
     batches = search.most_batches(model)
     x, epochs = no_more_than(x, batches), passes(x, batches)
     try:
         with _more_batches_than_an_epoch():
-            model.fit(x, epochs=epochs, callbacks=[search], verbose=verbose, **arguments)
-    except UnboundLocalError:  # Keras' own, on JAX, after an epoch without a batch
+            model.fit(x, epochs=epochs, callbacks=[search], verbose=0, **arguments)
+    except (StopIteration, UnboundLocalError):  # Keras' own, of data without a batch
         check_ran(search.run)
         raise
     check_ran(search.run)
+
+
+@contextmanager
+def _one_batch_per_call(model: keras.Model) -> Iterator[None]:
+    """The search looks at the loss of each batch, and so needs them one by one."""
+    batches = batches_per_call(model)
+    if batches == 1:
+        yield
+        return
+    # What evaluates is compiled for so many batches too (TensorFlow).
+    model.steps_per_execution, model.test_function = 1, None
+    try:
+        yield
+    finally:
+        model.steps_per_execution, model.test_function = batches, None
 
 
 @contextmanager

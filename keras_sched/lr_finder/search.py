@@ -1,6 +1,6 @@
 """A search in a running `fit`: the rate rises from batch to batch, and each batch's loss is recorded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -11,9 +11,12 @@ from keras_sched.callbacks import Scheduler
 from keras_sched.errors import check_not_negative, check_whole, speaking_as, wrong_state, wrong_value
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
-from keras_sched.inject import SearchedFit
 from keras_sched.lr_finder.progress import Progress
 from keras_sched.lr_finder.record import DATA_ENDED, Array, Curve, Record, Recorder
+from keras_sched.snapshot import Snapshot
+from keras_sched.step import ScheduledFit, backend
+from keras_sched.step.backend import batches_per_call
+from keras_sched.step.state import is_built
 
 LEAST = 6
 """The fewest batches of a search, as in fastai."""
@@ -45,17 +48,19 @@ class Search(Scheduler):
         groups: Groups | None = None,
         repeats: int = 1,
         validation: dict[str, Any] | None = None,
+        verbose: Any = 0,
     ) -> None:
         num_it = max(check_whole("num_it", num_it, "how many batches the search takes", 100), LEAST)
-        super().__init__(num_it, None, groups, momentum_correction=False)
+        super().__init__(None, num_it, None, groups, momentum_correction=False)
         self._ends = start_lr, end_lr
         self.num_it = num_it
         self.stop_div = bool(stop_div)
         self._wd = wd
         self._repeats = check_whole("repeats", repeats, "how many searches there are", 3)
-        self.rewind: Callable[[], None] | None = None
-        """Puts the model back between two searches."""
+        self.snapshot: Snapshot | None = None
+        """What the search trains, to be put back by whoever made it, and between two searches."""
         self._validation = validation
+        self._verbose = verbose
         self._count = groups_wanted(start_lr) or groups_wanted(end_lr)
         self._exponential(self._count or 1)
         if wd is not None:
@@ -85,45 +90,49 @@ class Search(Scheduler):
     # Keras' hooks
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Make the schedule, and leave out of the fit what is no part of a search."""
+        """Make the schedule, and copy what the search will change."""
         self._forget()
         super().on_train_begin(logs)
-        session = self._fitted("on_train_begin")
-        self._progress = Progress(self.num_it * self._repeats, self._parameters().get("verbose", 0))
-        self._fit = SearchedFit(session, self)
-        session.at_end(self._over)
+        with speaking_as(type(self).__name__):
+            fit = self._running()
+            with fit.ended_by_errors():
+                self._prepare(fit)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Begin, or go on where the last epoch ended."""
-        session = self._fitted("on_epoch_begin")
-        with speaking_as(type(self).__name__), session.ended_by_errors():
-            if not session.running:
-                self._begin(self._fit)
-            session.begin_epoch(self._trained)
-            self._before = self.run
+        with speaking_as(type(self).__name__):
+            fit = self._running()
+            with fit.ended_by_errors():
+                fit.begin_epoch(None)
+        self._before = self.run
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Take the loss of the batch; one batch late, so that the device need not wait for us."""
-        self.run += 1
-        if self._finished or not self._has_trained():
-            return
-        self._waiting.append(self._loss(logs))
-        last = len(self._recorder.raw) + len(self._waiting) == self.num_it
-        self._take(0 if last else self._lag)
-        if self._recorder.stopped is not None:
-            self._next()
+        with speaking_as(type(self).__name__):
+            fit = self._running()
+            with fit.ended_by_errors():
+                self.run += 1
+                fit.check_used()
+                if self._finished or not self._has_trained():
+                    return
+                self._waiting.append(self._loss(logs))
+                last = len(self._recorder.raw) + len(self._waiting) == self.num_it
+                self._take(0 if last else self._lag)
+                if self._recorder.stopped is not None:
+                    self._next(fit)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """End where the data has."""
-        session = self._fitted("on_epoch_end")
-        with speaking_as(type(self).__name__), session.ended_by_errors():
-            session.end_epoch()
-            if self.run == self._before:
-                session.model.stop_training = True
+        with speaking_as(type(self).__name__):
+            fit = self._running()
+            with fit.ended_by_errors():
+                fit.end_epoch()
+                if self.run == self._before:
+                    fit.model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
         """Read what is left, and put everything back."""
-        if not self._finished:
+        if not self._finished and self._fit is not None:
             self._take(0)
             self._recorder.stopped = self._recorder.stopped or DATA_ENDED
             self._over()
@@ -131,7 +140,6 @@ class Search(Scheduler):
 
     # Inside
 
-    _fit: SearchedFit
     _progress: Progress
 
     def _forget(self) -> None:
@@ -144,21 +152,48 @@ class Search(Scheduler):
         self._lag = 1
         self._finished = False
 
-    def _begin(self, fit: SearchedFit) -> None:
-        """Before the first batch."""
-        fit.install()
-        self._counted = fit.steps_taken()
+    def _prepare(self, fit: ScheduledFit) -> None:
+        model = fit.model
+        if batches_per_call(model) > 1:
+            raise wrong_state(
+                f"a model compiled with steps_per_execution={batches_per_call(model)}",
+                "it looks at the loss of each batch, and here it cannot ask for them one by one",
+                "Use `lr_find`, or compile with `steps_per_execution=1`.",
+            )
+        fit.searching = lambda: self._trained
+        fit.at_end(self._over)
+        fit.leave_out_validation()
+        self._progress = Progress(self.num_it * self._repeats, self._verbose)
+        self._counted = self._steps_taken()
         read_at_once = self._validation is not None or self._counted is not None
-        self._lag = 0 if read_at_once or not fit.of_known_length else 1
+        self._lag = 0 if read_at_once or not self._parameters().get("steps") else 1
+        if is_built(model):
+            self._copy(fit)
+        else:
+            fit.before_first_batch = lambda arguments: (backend().build(model, arguments), self._copy(fit))
+
+    def _copy(self, fit: ScheduledFit) -> None:
+        """Copy what the search will change."""
+        if self.snapshot is not None:
+            self.snapshot.take()
+
+    def _steps_taken(self) -> int | None:
+        """How many batches the optimizer counts, where it may skip some: those whose scaled gradients overflow."""
+        model = self._running().model
+        if not isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+            return None
+        backend().attach_state(model)
+        return int(model.optimizer.iterations)
 
     def _loss(self, logs: Any) -> Any:
         if self._validation is not None:
-            return self._loss_in(self._fit.validation_logs(**self._validation), "test_step")
-        return self._loss_in(logs, "train_step")
-
-    def _loss_in(self, logs: Any, step: str) -> Any:
+            model: Any = self._running().model
+            backend().attach_state(model)
+            logs = model.evaluate(verbose=0, return_dict=True, **self._validation)
+            backend().after_evaluation(model)
         if isinstance(logs, Mapping) and "loss" in logs:
-            return self._fit.over_ranks(logs["loss"])
+            return backend().mean_over_processes(logs["loss"])
+        step = "train_step" if self._validation is None else "test_step"
         told = ", ".join(logs) if isinstance(logs, Mapping) else repr(logs)
         raise wrong_state(
             f"a `{step}` which returns {told or 'nothing'}",
@@ -167,9 +202,9 @@ class Search(Scheduler):
         )
 
     def _has_trained(self) -> bool:
-        """Whether the batch counts: one whose step the loss scale has skipped is followed by another at its rate."""
+        """Whether the batch counts: where the loss scale has skipped its step, another batch follows at its rate."""
         if self._counted is not None:
-            before, self._counted = self._counted, self._fit.steps_taken()
+            before, self._counted = self._counted, self._steps_taken()
             if before == self._counted:
                 return False
         self._trained += 1
@@ -183,19 +218,18 @@ class Search(Scheduler):
                 position = (len(self._recorder.smoothed) - 1) / self.num_it
                 self._progress.show(float(self._rates(np.array(position))), self._recorder.smoothed[-1])
 
-    def _next(self) -> None:
+    def _next(self, fit: ScheduledFit) -> None:
         """A search has ended: go on with the next, or be done."""
-        session = self._fitted("on_train_batch_end")
         self._close()
-        if len(self._curves) == self._repeats or self.rewind is None:
-            session.model.stop_training = self._finished = True
+        if len(self._curves) == self._repeats or self.snapshot is None:
+            fit.model.stop_training = self._finished = True
             return
-        session.end_epoch()
-        self._fit.attach_state()
-        self.rewind()
-        self._counted = self._fit.steps_taken()
+        fit.end_epoch()
+        backend().attach_state(fit.model)
+        self.snapshot.rewind()
+        self._counted = self._steps_taken()
         self._trained = 0
-        session.begin_epoch(0)
+        fit.begin_epoch(None)
 
     def _close(self) -> None:
         self._curves.append(self._recorder.curve())

@@ -184,11 +184,11 @@ class Backend(ABC):
 
     compiles = True
     """Whether a step is compiled with Python numbers as constants."""
+    traces_conditions = False
+    """Whether both branches of a condition run while the step is traced, also in an eager loop."""
 
     @abstractmethod
-    def make_step(
-        self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]
-    ) -> ScheduledStep:
+    def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
         """A step for a model that `fit` is about to train."""
 
     @abstractmethod
@@ -203,6 +203,10 @@ class Backend(ABC):
         """{kind: an object} of whatever only this backend has: `keras_names.py` says which names of it are used."""
         return {}
 
+    def outside_graph(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """`call`, to be run in Python where a graph is being compiled that knows no windows."""
+        return call
+
     @property
     def end_of_data(self) -> tuple[type[BaseException], ...]:
         """What a train function raises where its data has no more batches."""
@@ -214,6 +218,10 @@ class Backend(ABC):
     def contents(self, model: keras.Model) -> Iterator[tuple[Any, Callable[[], Content]]]:
         """(key, how to read it) of a model's state that is in no Keras variable."""
         yield from ()
+
+    def has_value(self, variable: keras.Variable) -> bool:
+        """Whether the variable's value is not away, in a step or a trace."""
+        return True
 
     def attach_state(self, model: keras.Model) -> None:
         """Give the model's variables their values, which may be on their way through the steps of an epoch."""

@@ -44,7 +44,7 @@ class ScheduledFit:
         self._shown: dict[int, ShownRate] = {}
         self._plain: Any = None
         self._at_end = ExitStack()
-        self._in_epoch = self._at_first_batch = self._stepped = False
+        self._in_epoch = self._at_first_batch = self._stepped = self._ended = False
         self._ran = 0  # batches since the last anchor
         self._limit = 0  # how many there may be until the window ends
 
@@ -118,7 +118,6 @@ class ScheduledFit:
         """Let the coming batch take row `row`; the one after the last where that is not known."""
         if self._in_epoch:
             return
-        self.check_alive()
         if self.step is None:
             self._install()
         row = row if self.searching is None else self.searching()
@@ -127,15 +126,6 @@ class ScheduledFit:
         self._anchor()
         self._in_epoch = self._at_first_batch = True
 
-    def check_alive(self) -> None:
-        """Raise a `RuntimeError` where something has ended the schedule before its fit."""
-        if not self.alive:
-            raise wrong_state(
-                "a schedule that has ended before its fit",
-                "a `fit`, `train_on_batch` or `compile` of the same model, inside this fit, has ended it",
-                "Train that in a fit of its own, or another model in it.",
-            )
-
     def end_epoch(self) -> None:
         """Note the rows that this epoch used, and check that they are those of its batches."""
         if not self._in_epoch:
@@ -143,8 +133,8 @@ class ScheduledFit:
         self._in_epoch = False
         for each in self._scheduled():
             each.per_batch = self._per_batch(each)
-            batches, count = self._rows_run(each), each.count()
-            if self.searching is None and self.alive:
+            batches, count = self.rows_run(each), each.count()
+            if self.searching is None and self.alive and count is not None:
                 self._check_updates(each, count - each.first_count)
             each.account(batches, count)
         self._stepped = self._stepped or bool(self._ran)
@@ -152,14 +142,17 @@ class ScheduledFit:
 
     def end(self) -> None:
         """Put everything back: when the fit ends, when its step dies, and before the next fit begins."""
-        if not self.alive:
+        if self._ended:
             return
         self.alive = False
         try:
             self.end_epoch()
-        finally:
+        finally:  # where this is interrupted, the next call goes on with it
             self._put_back()
             self._at_end.close()
+            for each in self._inner.values():
+                each.release()
+            self._ended = True
 
     def die(self, arguments: tuple[Any, ...] = (), result: Any = None) -> None:
         """End inside a step, or between two batches."""
@@ -169,13 +162,34 @@ class ScheduledFit:
 
     # What was used
 
-    def used(self, inner: InnerOptimizer, attribute: str) -> NDArray[np.float64]:
-        """The values of `attribute` in the batches run so far: (N, groups)."""
-        return inner.used(attribute, self._rows_run(inner))
+    def check_used(self) -> None:
+        """Raise a `RuntimeError` where the batches so far have made no update with an optimizer that is scheduled."""
+        for inner, override in zip(self._scheduled(), self.step.overrides if self.step else (), strict=False):
+            if not override.used and inner.optimizer.built and not inner.skips:
+                raise self._without_update(inner)
+
+    def leave_out_validation(self) -> None:
+        """Let no epoch of this fit be followed by validation."""
+        put(self.model, "_should_eval", lambda *_: False)
+        self.at_end(lambda: take_away(self.model, "_should_eval"))
+
+    def rows_run(self, inner: InnerOptimizer) -> int:
+        """Rows used since the last anchor: what the optimizer counted; where that is in flight, what was called."""
+        count = inner.count()
+        if count is None:
+            return self._ran
+        return min(max(count - inner.first_count, 0) // self._per_batch(inner), self._ran)
 
     def last_value(self, inner: InnerOptimizer, attribute: str) -> NDArray[np.float64]:
         """The value of the last batch run, (groups,), or before any that of the first one to come."""
-        return inner.last_value(attribute, self._rows_run(inner))
+        return inner.last_value(attribute, self.rows_run(inner))
+
+    def prefix(self, inner: InnerOptimizer) -> str:
+        """What the values of one of several optimizers are told apart by in the logs."""
+        if len(self._inner) == 1:
+            return ""
+        found = [name for name, each in vars(self.model).items() if each is inner.optimizer]
+        return f"{next(iter(found), inner.name)}_"
 
     # Inside
 
@@ -215,9 +229,8 @@ class ScheduledFit:
 
     def _function(self, *arguments: Any) -> Any:
         """What `model.train_function` is: the step, with its window kept ahead."""
-        step, result = self.step, None
-        if step is None or not self.alive:
-            self.check_alive()
+        step: Any = self.step
+        result = None
         try:
             if self._at_first_batch:
                 arguments = self._first_batch(arguments)
@@ -261,7 +274,7 @@ class ScheduledFit:
     def _refill(self, arguments: tuple[Any, ...]) -> None:
         """In the middle of an epoch, once a window: go on with the rows that come."""
         for each in self._scheduled():
-            count = as_int(backend().in_flight(self.model, each.optimizer._iterations, arguments))
+            count = as_int(backend().in_flight(self.model, each.counter, arguments))
             each.account((count - each.first_count) // self._per_batch(each), count)
         self._anchor()
 
@@ -269,30 +282,29 @@ class ScheduledFit:
         overrides: Sequence[Override] = [] if self.step is None else self.step.overrides
         return next((each.per_batch for each in overrides if each.optimizer is inner.optimizer), 1)
 
-    def _rows_run(self, inner: InnerOptimizer) -> int:
-        """Rows used since the last anchor: what the optimizer counted; where that is in flight, what was called."""
-        return min(max(inner.count() - inner.first_count, 0) // self._per_batch(inner), self._ran)
-
     def _check_updates(self, inner: InnerOptimizer, updates: int) -> None:
         """At an epoch's end: refuse an optimizer that did not step, or not as often in each batch."""
         if not self._ran or inner.skips or not inner.optimizer.built or updates < 0:
             return
         step: Any = self.step
-        kind = f"the optimizer `{inner.name}`"
+        self.check_used()
         if not updates and not self._stepped:
-            raise wrong_state(
-                f"{kind} without one update in the first epoch",
-                f"its schedule had no effect; {self._others(inner)}",
-                "Pass the optimizer that your `train_step` applies, for example `optimizer=model.d_optimizer`.",
-            )
+            raise self._without_update(inner)
         batches = updates // inner.per_batch
         enough = batches == self._ran if step.batches == 1 else self._ran - step.batches < batches <= self._ran
         if step.uneven or updates % inner.per_batch or (updates and not enough):
             raise wrong_state(
-                f"{kind} with {updates} updates in {self._ran} batches",
+                f"the optimizer `{inner.name}` with {updates} updates in {self._ran} batches",
                 "a schedule has one row a batch, so each batch has to make the same number of updates",
                 "Apply the optimizer in each batch, or compile with `gradient_accumulation_steps=`.",
             )
+
+    def _without_update(self, inner: InnerOptimizer) -> RuntimeError:
+        return wrong_state(
+            f"the optimizer `{inner.name}` without one update that took a scheduled value",
+            f"its schedule had no effect; {self._others(inner)}",
+            "Pass the optimizer that your `train_step` applies, for example `optimizer=model.d_optimizer`.",
+        )
 
     def _others(self, inner: InnerOptimizer) -> str:
         found = {name: each for name, each in vars(self.model).items() if isinstance(each, keras.Optimizer)}

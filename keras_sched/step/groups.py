@@ -12,9 +12,7 @@ from keras_sched.step.attributes import put, slot
 Values = Mapping[str, Sequence[Any]]
 
 
-def methods(
-    optimizer: keras.Optimizer, groups: int, group_of: Callable[[Any], int], values: Values
-) -> dict[str, Any]:
+def methods(optimizer: keras.Optimizer, groups: int, group_of: Callable[[Any], int], values: Values) -> dict[str, Any]:
     """{name: method} of those that have to know of groups, or of a `clipvalue` that is a tensor."""
     by_group = _ByGroup(optimizer, group_of, values)
     changed: dict[str, Any] = {}

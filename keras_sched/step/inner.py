@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -47,7 +48,8 @@ class InnerOptimizer:
     """
 
     def __init__(self, optimizer: keras.Optimizer, *, skips: bool = False) -> None:
-        self.optimizer = optimizer
+        self.optimizer: Any = optimizer
+        """`None` after `release`."""
         self.name = optimizer.name
         self.skips = skips
         self.plans: list[Plan] = []
@@ -59,6 +61,7 @@ class InnerOptimizer:
         self.first_row = 0
         self.per_batch = 1
         """How many updates it makes in a batch."""
+        self._was_built = False
         self._used: list[tuple[int, int]] = []  # (first row, how many), one for each stretch without a gap
 
     def add(self, plan: Plan) -> None:
@@ -90,13 +93,33 @@ class InnerOptimizer:
         """The parameter group of a trainable variable."""
         return self.group_of.get(id(variable), self.groups - 1)
 
-    def count(self) -> int:
-        """How many updates the optimizer has counted."""
-        return as_int(self.optimizer._iterations)
+    def release(self) -> None:
+        """Let go of the optimizer: what is left tells what was used."""
+        self._was_built = self.in_use
+        self.optimizer = None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the optimizer has variables to train: a `MultiOptimizer` may give it none."""
+        return self._was_built if self.optimizer is None else bool(self.optimizer.built)
+
+    @property
+    def counter(self) -> keras.Variable:
+        """The variable in which the optimizer counts its updates."""
+        return self.optimizer._iterations
+
+    @property
+    def trained(self) -> list[keras.Variable]:
+        """The variables that the optimizer was built for."""
+        return self.optimizer._trainable_variables
+
+    def count(self) -> int | None:
+        """How many updates the optimizer has counted; `None` while the variable's value is away, in a step."""
+        return as_int(self.counter) if backend().has_value(self.counter) else None
 
     def anchor(self, row: int) -> None:
         """The coming batch takes row `row`."""
-        self.first_count, self.first_row = self.count(), row
+        self.first_count, self.first_row = self.count() or 0, row
 
     def account(self, batches: int, count: int | None = None) -> None:
         """Note that so many more rows were used; `count` is the optimizer's after them."""

@@ -54,9 +54,7 @@ class JaxStep(WindowedStep):
         if self._in_parts:
             self._step = jax.jit(self._train_parts, donate_argnums=0)
         elif self.compiled:
-            self._step = jax.jit(
-                self._train, donate_argnums=0, out_shardings=(None, model._get_state_sharding_spec())
-            )
+            self._step = jax.jit(self._train, donate_argnums=0, out_shardings=(None, model._get_state_sharding_spec()))
 
     def function(self, *arguments: Any) -> Any:
         """Run the batches of one call: `steps_per_execution` of them, or what the data still has."""
@@ -149,9 +147,9 @@ class JaxStep(WindowedStep):
 class JaxBackend(Backend):
     """See `Backend`."""
 
-    def make_step(
-        self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]
-    ) -> ScheduledStep:
+    traces_conditions = True
+
+    def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
         """A step for a model that `fit` is about to train."""
         return JaxStep(model, overrides, layouts)
 
@@ -175,7 +173,7 @@ class JaxBackend(Backend):
 
     def read(self, variable: keras.Variable) -> Content:
         """The parts of an array that lie in this process, each once."""
-        if variable._value is None:
+        if not self.has_value(variable):
             raise wrong_state(
                 f"the variable `{variable.path}` without a value",
                 "a fit that died before its first batch took the model's state with it (JAX)",
@@ -197,6 +195,10 @@ class JaxBackend(Backend):
 
         return Content(variable.path, list(parts.values()), put_back)
 
+    def has_value(self, variable: keras.Variable) -> bool:
+        """Whether Keras has not taken it off the variable."""
+        return variable._value is not None and not isinstance(variable.value, Tracer)
+
     def attach_state(self, model: keras.Model) -> None:
         """Let Keras write the state of the running epoch into the variables."""
         sync = getattr(model, "jax_state_sync", None)
@@ -206,7 +208,6 @@ class JaxBackend(Backend):
     def forget_state(self, model: keras.Model) -> None:
         """Let go of the state of a fit that died, which Keras would still write over the variables."""
         if hasattr(model, "jax_state_sync"):
-            model._jax_state = None
             model._jax_state_synced = True
 
     def in_flight(self, model: keras.Model, variable: keras.Variable, arguments: tuple[Any, ...]) -> Any:

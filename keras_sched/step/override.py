@@ -12,6 +12,7 @@ from keras_sched.step.attributes import ABSENT, own, put, slot
 from keras_sched.step.groups import methods
 from keras_sched.step.table import Values
 
+
 class Override:
     """Puts scheduled values in the place of one optimizer's own, only while its `apply` runs.
 
@@ -33,6 +34,8 @@ class Override:
         """The values of the running batch, also outside `apply`."""
         self.per_batch = 1
         """How many updates the optimizer makes in a batch, as far as it is known."""
+        self.used = False
+        """Whether an update has taken values."""
         self._batch = threading.local()  # replicas of a TensorFlow strategy run the step in threads of their own
         self._lock = threading.RLock()
         self._inside = 0  # calls of `apply` that are running
@@ -95,6 +98,7 @@ class Override:
         original = type(self.optimizer).apply.__get__(self.optimizer) if before in (ABSENT, None) else before
         values = self.read(self.updates)
         self._batch.updates = self.updates + 1
+        self.used = True
         self._enter(values)
         try:
             original(grads, trainable_variables)

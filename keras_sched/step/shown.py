@@ -16,8 +16,8 @@ from keras_sched.step.override import Override
 class ShownRate:
     """Lets `optimizer.learning_rate` be the scheduled rate.
 
-    The variable behind it keeps the compiled rate, so that this is what a checkpoint saves. A write during the fit lands
-    in the variable. When the next epoch begins, what was written scales the rest of the schedule, and the variable gets
+    The variable behind it keeps the compiled rate, so that this is what a checkpoint saves. A write during the fit
+    lands in the variable. When the next epoch begins, what was written scales the rest of the schedule, and the variable gets
     the compiled rate back.
 
     Args:
@@ -45,7 +45,7 @@ class ShownRate:
     def remove(self) -> None:
         """Let what is read be Keras' own again, and the variable have the compiled rate."""
         take_away(self.optimizer, "_get_current_learning_rate")
-        if self.variable is not None and as_float(self.variable) != self._compiled:
+        if self.variable is not None:
             self.variable.assign(self._compiled)
 
     def factor(self, written: Any) -> float:

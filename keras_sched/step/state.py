@@ -8,7 +8,7 @@ import keras
 from keras_sched.step.backend import Content, backend
 from keras_sched.step.rng import keras_generator
 
-_ATTRIBUTES = ("stop_training", "history")
+_ATTRIBUTES = ("stop_training", "history", "_initial_epoch")
 _MISSING = object()
 _PLAIN = frozenset({str, int, float, bool, type(None), keras.Variable, keras.DTypePolicy})
 
@@ -39,6 +39,11 @@ def variables(model: keras.Model) -> list[keras.Variable]:
     return list(found.values())
 
 
+def is_built(model: keras.Model) -> bool:
+    """Whether every layer has its variables."""
+    return all(layer.built for layer in model._flatten_layers())
+
+
 def unknown_weights(model: keras.Model, known: Container[Hashable]) -> list[str]:
     """The paths of the weights and seeds of `model` that are not in `known`."""
     return [variable.path for variable in model.variables if id(variable) not in known]
@@ -64,6 +69,11 @@ def keep_attributes(model: keras.Model) -> Callable[[], None]:
         backend().forget_state(model)
 
     return put_back
+
+
+def begin_at_first_epoch(model: keras.Model) -> None:
+    """Let go of the epoch at which `BackupAndRestore` has begun a fit: Keras 3.15 begins every later one there too."""
+    model._initial_epoch = None
 
 
 def _holders(model: keras.Model, *kinds: type) -> list[Any]:

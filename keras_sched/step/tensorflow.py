@@ -92,9 +92,7 @@ class TensorFlowStep(WindowedStep):
 class TensorFlowBackend(Backend):
     """See `Backend`."""
 
-    def make_step(
-        self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]
-    ) -> ScheduledStep:
+    def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
         """A step for a model that `fit` is about to train."""
         return TensorFlowStep(model, overrides, layouts)
 

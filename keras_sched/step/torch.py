@@ -79,15 +79,17 @@ class TorchBackend(Backend):
 
     compiles = False
 
-    def make_step(
-        self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]
-    ) -> ScheduledStep:
+    def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
         """A step for a model that `fit` is about to train."""
         return TorchStep(model, overrides, layouts)
 
     def being_traced(self, arguments: Any) -> bool:
         """Whether dynamo is at work."""
         return torch.compiler.is_compiling()
+
+    def outside_graph(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Values are Python floats here, which would be constants of the graph."""
+        return torch.compiler.disable(call) if torch.compiler.is_compiling() else call
 
     def read(self, variable: keras.Variable) -> Content:
         """The tensor's bytes."""
@@ -116,11 +118,6 @@ class TorchBackend(Backend):
     def after_evaluation(self, model: keras.Model) -> None:
         """Set the mode that `evaluate` has changed, as Keras does when an epoch begins."""
         model.train()  # type: ignore[attr-defined]
-
-
-def outside_graph(call: Callable[..., Any]) -> Callable[..., Any]:
-    """`call`, outside the graph that is being compiled: values are Python floats here."""
-    return torch.compiler.disable(call)
 
 
 def random_states() -> Iterator[tuple[str, Callable[[], None]]]:

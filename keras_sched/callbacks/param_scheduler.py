@@ -1,0 +1,77 @@
+"""`ParamScheduler`: any schedule of any hyper-parameter."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from keras_sched.callbacks.scheduler import Scheduler
+from keras_sched.curves import check_scheds, differs_by_group, groups_of
+from keras_sched.errors import speaking_as
+from keras_sched.groups import Groups
+
+
+class ParamScheduler(Scheduler):
+    """Schedule any hyper-parameter of the optimizer, batch by batch, in `model.fit`.
+
+    Batch `i` of `n` trains with `annealer(i / n)`, on every backend and in every mode of Keras; after the fit the
+    optimizer is as it was. Two of these compose in one fit, where they schedule different hyper-parameters.
+
+    Args:
+        scheds: {name: annealer, or a list of annealers, one a parameter group}. Names are `lr`, `mom` (momentum or
+            beta_1), `sqr_mom` (rho or beta_2), `wd`, `eps`, and every numeric attribute of the optimizer by its own
+            name. A plain function of the position serves as an annealer.
+        optimizer: the optimizer to schedule, where a `train_step` of the model's own applies others than the compiled
+            one, for example `model.d_optimizer`. By default the compiled one.
+        total_steps: the length of the schedule in batches; `epochs` times the steps an epoch by default. Batches past
+            it keep the value at the end.
+        steps_per_epoch: batches in an epoch, where `fit` cannot know (a generator).
+        groups: the parameter groups: a whole number (`layer_groups(model, n)`), lists of layers or of name patterns,
+            or a function of a variable. By default as many as `scheds` has values for.
+        momentum_correction: multiply the momentum by the ratio of two successive rates (Goyal et al. 2017), for SGD
+            with momentum: the weights are then PyTorch's and fastai's.
+
+    Raises:
+        ValueError: before the first batch, when the optimizer has no such hyper-parameter, one is scheduled twice, or
+            the groups do not fit.
+        TypeError: when `scheds` is no dictionary of annealers.
+        RuntimeError: before the first batch, when the length of an epoch is not known.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import ParamScheduler, SchedCos, SchedLin
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile(keras.optimizers.Adam(0.01), loss="mse")
+        >>> scheduler = ParamScheduler({"lr": SchedCos(0.1, 0.0), "sqr_mom": SchedLin(0.9, 0.99)})
+        >>> history = model.fit(np.ones((8, 3)), np.ones(8), batch_size=2, verbose=0, callbacks=[scheduler])
+        >>> scheduler.hps["lr"].round(3).tolist()
+        [0.1, 0.085, 0.05, 0.015]
+
+    Source: fastai's `ParamScheduler`; momentum correction: "Accurate, Large Minibatch SGD", Goyal et al. 2017.
+    """
+
+    def __init__(
+        self,
+        scheds: Mapping[str, Any],
+        *,
+        optimizer: keras.Optimizer | None = None,
+        total_steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        groups: Groups | None = None,
+        momentum_correction: bool = False,
+    ) -> None:
+        super().__init__(optimizer, total_steps, steps_per_epoch, groups, momentum_correction)
+        with speaking_as(type(self).__name__):
+            self.scheds = check_scheds(scheds)
+            groups_of(self.scheds)
+
+    def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
+        """The schedules as given."""
+        return self.scheds
+
+    def groups_asked(self) -> int | None:
+        """As many as there are values."""
+        return groups_of(self.scheds)
+
+    def _asking(self) -> str | None:
+        return next((f"{name} with several values" for name, one in self.scheds.items() if differs_by_group(one)), None)
