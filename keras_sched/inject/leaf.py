@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_sched.curves import Curve
+from keras_sched.curves import RowValues
 from keras_sched.errors import wrong_value
 from keras_sched.hypers import RATE, momentum_attribute
 from keras_sched.inject.numbers import as_float, as_int
@@ -28,7 +28,7 @@ class Plan:
         grouped: the attributes that have a value for each parameter group.
     """
 
-    curves: Mapping[str, Curve]
+    curves: Mapping[str, RowValues]
     total: int
     groups: int = 1
     group_of: Mapping[int, int] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Leaf:
 
     def build(self, backend: str) -> None:
         """Make the table: the scheduled columns, and beside them those that let every later fit share the step."""
-        curves: dict[str, Curve] = {}
+        curves: dict[str, RowValues] = {}
         for plan in self.plans:
             curves |= plan.curves
         momentum = momentum_attribute(self.optimizer)
@@ -89,7 +89,7 @@ class Leaf:
             lag=self.optimizer.gradient_accumulation_steps or 1,
         )
 
-    def _columns(self, curves: Mapping[str, Curve], momentum: str | None, backend: str) -> list[str]:
+    def _columns(self, curves: Mapping[str, RowValues], momentum: str | None, backend: str) -> list[str]:
         names = [RATE] if RATE in curves else []
         if backend != "torch":  # there nothing is compiled that could be shared
             names += [momentum] if momentum is not None else []
