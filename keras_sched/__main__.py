@@ -50,7 +50,7 @@ def _positive(text: str) -> int:
 
 
 def _start_anew(options: argparse.Namespace) -> int:
-    """Keras takes its backend when it is imported, and it is: so another process, which is told by its environment."""
+    """Run in another process: Keras is imported already, and takes its backend from the environment at import."""
     if options.backend not in installed_backends():
         print(
             f"The backend {options.backend} is not installed; installed: {', '.join(installed_backends())}. "

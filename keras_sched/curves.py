@@ -1,4 +1,4 @@
-"""What a user schedules, {name: annealer}, as curves over the batches of one optimizer."""
+"""What a user schedules, {name: annealer}, as values by row: one row for each batch of one optimizer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,15 +11,15 @@ from keras_sched.annealers import Annealer, as_annealer
 from keras_sched.errors import shown, speaker, speaking_as, wrong_type, wrong_value
 from keras_sched.hypers import RATE, attribute_of
 
-Curve = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+RowValues = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """Row numbers of shape (N,) -> values of shape (N,), or (N, G) for G parameter groups."""
 
 Scheds = Mapping[str, Any]
-"""{hyper-parameter: an annealer, a function of the position, or a list of these, one a parameter group}."""
+"""{hyper-parameter: an annealer, a function of the position, or a list of these, one per parameter group}."""
 
 _MOMENTA = frozenset({"beta_1", "beta_2"})
-_LOOKED_AT = 256  # batches, before the first one: enough to find what is wrong late in a long fit
-_ROUNDING = 1e-12  # by which a formula that ends at 0 may miss it
+_LOOKED_AT = 256  # batches whose values are checked before the fit: wrong ones may come late in it
+_ROUNDING = 1e-12  # a formula that ends at 0 may be this far below it
 
 
 def check_scheds(scheds: Any) -> dict[str, Any]:
@@ -30,26 +30,20 @@ def check_scheds(scheds: Any) -> dict[str, Any]:
         ValueError: when it is empty.
     """
     if not isinstance(scheds, Mapping) or not all(isinstance(name, str) for name in scheds):
-        raise wrong_type(
-            f"scheds={shown(scheds)}",
-            "it is a dictionary from the name of a hyper-parameter to an annealer",
-            "Pass for example `{'lr': SchedCos(0.1, 0.0)}`.",
-        )
+        expected = "it is a dictionary from the name of a hyper-parameter to an annealer"
+        raise wrong_type(f"scheds={shown(scheds)}", expected, "Pass for example `{'lr': SchedCos(0.1, 0.0)}`.")
     if not scheds:
         raise wrong_value("scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`.")
     return {name: _annealers(name, sched) for name, sched in scheds.items()}
 
 
 def groups_of(scheds: Scheds) -> int | None:
-    """How many parameter groups the schedules themselves ask for, or `None` where they do not say."""
+    """How many parameter groups the schedules themselves ask for, or `None` if all have one value."""
     wanted = {name: _wanted(sched) for name, sched in scheds.items()}
     counts = {name: count for name, count in wanted.items() if count is not None}
     if len(set(counts.values())) > 1:
-        raise wrong_value(
-            f"scheds with {counts} values",
-            "hyper-parameters which differ by parameter group must have the same number of groups",
-            "Give each one value, or one a group.",
-        )
+        expected = "hyper-parameters which differ by parameter group must have the same number of groups"
+        raise wrong_value(f"scheds with {counts} values", expected, "Give each one value, or one per group.")
     return next(iter(counts.values()), None)
 
 
@@ -60,34 +54,31 @@ def differs_by_group(sched: Any) -> bool:
 
 def curves_of(
     scheds: Scheds, optimizer: keras.Optimizer, total: int, groups: int
-) -> tuple[dict[str, Curve], dict[str, str]]:
-    """The curves by attribute of `optimizer`, and the name that each attribute was asked for by.
+) -> tuple[dict[str, RowValues], dict[str, str]]:
+    """{attribute of `optimizer`: its values by row}, and {attribute: the name that the user gave}.
 
     Raises:
-        ValueError: when `optimizer` has no such hyper-parameter, one is named twice, one that the optimizer keeps
-            once for all variables is to differ by group, or a value is none to train with.
+        ValueError: when `optimizer` has no such hyper-parameter, one is named twice, one would differ by group that
+            the optimizer has once for all variables, or a value cannot be trained with.
     """
-    curves: dict[str, Curve] = {}
+    curves: dict[str, RowValues] = {}
     names: dict[str, str] = {}
     for name, sched in scheds.items():
         attribute = attribute_of(name, optimizer)
         if attribute in curves:
-            raise wrong_value(
-                f"{names[attribute]!r} and {name!r}",
-                f"both are `{attribute}` of {type(optimizer).__name__}",
-                "Leave one of them out.",
-            )
+            expected = f"both are `{attribute}` of {type(optimizer).__name__}"
+            raise wrong_value(f"{names[attribute]!r} and {name!r}", expected, "Leave one of them out.")
         _check_groups(name, attribute, sched, optimizer, groups)
-        curve = _checked(_curve(sched, total), name, attribute)
-        curve(np.unique(np.linspace(0, total - 1, _LOOKED_AT).astype(np.int64)))  # a table is made as training goes on
-        curves[attribute], names[attribute] = curve, name
+        values_of = _checked(_row_values(sched, total), name, attribute)
+        values_of(np.unique(np.linspace(0, total - 1, _LOOKED_AT).astype(np.int64)))  # raises before the first batch
+        curves[attribute], names[attribute] = values_of, name
     return curves, names
 
 
 def _annealers(name: str, sched: Any) -> Any:
     if isinstance(sched, list | tuple):
         if not sched:
-            raise wrong_value(f"{name}=[]", "it has no annealer", "Pass one annealer a parameter group.")
+            raise wrong_value(f"{name}=[]", "it has no annealer", "Pass one annealer per parameter group.")
         return tuple(as_annealer(name, one, typed=sched) for one in sched)
     return as_annealer(name, sched)
 
@@ -101,35 +92,29 @@ def _check_groups(name: str, attribute: str, sched: Any, optimizer: keras.Optimi
     if wanted is None or wanted == 1 == groups:
         return
     if wanted != groups:
-        raise wrong_value(
-            f"{name} with {wanted} values",
-            f"there are {groups} parameter groups",
-            f"Give it one value, or one for each of the {groups}.",
-        )
+        cure = f"Give it one value, or one for each of the {groups}."
+        raise wrong_value(f"{name} with {wanted} values", f"there are {groups} parameter groups", cure)
     shared = {"global_clipnorm": "one norm of all gradients together"}
     if isinstance(optimizer, keras.optimizers.Nadam):
         shared["beta_1"] = "one product of the momenta so far, for all variables"
     if attribute in shared:
-        raise wrong_value(
-            f"{name} with {wanted} values",
-            f"{type(optimizer).__name__} keeps {shared[attribute]}",
-            "Give it one value for all parameter groups.",
-        )
+        expected = f"{type(optimizer).__name__} keeps {shared[attribute]}"
+        raise wrong_value(f"{name} with {wanted} values", expected, "Give it one value for all parameter groups.")
 
 
-def _curve(sched: Annealer | Sequence[Annealer], total: int) -> Curve:
+def _row_values(sched: Annealer | Sequence[Annealer], total: int) -> RowValues:
     if isinstance(sched, Annealer):
         return lambda rows: np.asarray(sched(_positions(rows, total)))
     return lambda rows: np.stack([np.asarray(one(_positions(rows, total))) for one in sched], axis=-1)
 
 
-def _checked(curve: Curve, name: str, attribute: str) -> Curve:
-    """`curve`, whose errors say whose they are, and which gives only values that `attribute` can have."""
+def _checked(values_of: RowValues, name: str, attribute: str) -> RowValues:
+    """`values_of`, but an error names the hyper-parameter, and so does a value that `attribute` cannot have."""
     who = speaker()  # rows are computed as training goes on, outside of any public function
 
     def checked(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         try:
-            values = curve(rows)
+            values = values_of(rows)
         except Exception as error:
             error.add_note(f"... in the schedule of {name!r}, in `{who}`")
             raise

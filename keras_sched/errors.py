@@ -18,10 +18,10 @@ _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
 
 
 class NoSuggestion(ValueError):  # noqa: N818 - the name is part of the public surface, and reads as what it says
-    """A curve from which no learning rate can be suggested; the message is the reason.
+    """A curve from which no learning rate can be suggested; the message says why.
 
-    Raised by the suggestion functions (`valley`, `slide`, ...) when the curve is too short, flat, only rising or not
-    finite, and by `find_optimal_lr` when the curve has no minimum. `lr_find` turns it into a warning.
+    The suggestion functions (`valley`, `slide`, ...) raise it when the curve is too short, flat, only rising or not
+    finite, and `find_optimal_lr` when the curve has no minimum. `lr_find` turns it into a warning.
 
     Example:
         >>> from keras_sched import NoSuggestion, valley
@@ -34,12 +34,12 @@ class NoSuggestion(ValueError):  # noqa: N818 - the name is part of the public s
 
 
 def wrong_value(received: str, expected: str, cure: str) -> ValueError:
-    """A `ValueError` in this library's words: the speaker received `received`; `expected`. `cure`."""
+    """A `ValueError` that says: the speaker received `received`; `expected`. `cure`."""
     return ValueError(_sentence(received, expected, cure))
 
 
 def wrong_type(received: str, expected: str, cure: str) -> TypeError:
-    """A `TypeError` in this library's words: the speaker received `received`; `expected`. `cure`."""
+    """A `TypeError` that says the same."""
     return TypeError(_sentence(received, expected, cure))
 
 
@@ -54,7 +54,7 @@ def no_attribute(module: str, name: str) -> AttributeError:
 
 
 def advise(received: str, meaning: str, cure: str) -> None:
-    """Warn, in this library's words, of what was done otherwise than it may have been meant."""
+    """Warn, in the same words, of a call that may not do what was meant."""
     warnings.warn(_sentence(received, meaning, cure), UserWarning, stacklevel=3)
 
 
@@ -83,7 +83,7 @@ def shown(value: Any) -> str:
 
 
 def did_you_mean(name: Any, known: Collection[str], aliases: Mapping[str, str] | None = None) -> str:
-    """A question that names the one of `known` which `name` comes nearest to, or nothing."""
+    """A question that names the name in `known` that is most like `name`, or nothing."""
     lower = str(name).lower()
     alias = (aliases or {}).get(lower)
     near = [alias] if alias in known else get_close_matches(lower, known, n=1)
@@ -91,62 +91,40 @@ def did_you_mean(name: Any, known: Collection[str], aliases: Mapping[str, str] |
 
 
 def check_no_named_tuple(name: str, value: Any) -> None:
-    """Raise where a learning rate is a named tuple, as the result of `lr_find` is: its numbers are not one a group."""
-    if not (isinstance(value, tuple) and hasattr(value, "_fields")):
-        return
-    fields: Any = getattr(value, "_fields", ())
-    first = fields[0] if fields else "valley"
-    raise wrong_type(
-        f"{name}={shown(value)}",
-        "it is a learning rate, and this a named tuple, such as `lr_find` returns",
-        f"Pass one of its suggestions, for example `{name}=found.{first}`.",
-    )
+    """Refuse a named tuple for a learning rate: the result of `lr_find` does not have one number per group."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        first = next(iter(getattr(value, "_fields", ())), "valley")
+        expected = "it is a learning rate, and this a named tuple, such as `lr_find` returns"
+        cure = f"Pass one of its suggestions, for example `{name}=found.{first}`."
+        raise wrong_type(f"{name}={shown(value)}", expected, cure)
 
 
 def check_fraction(name: str, value: Any, meaning: str, example: str = "0.25") -> None:
     """Raise unless `value` is a number from 0 to 1; `meaning` says what the fraction is of."""
-    if _is_number(value) and 0 <= value <= 1:
+    if is_number(value) and 0 <= value <= 1:
         return
-    percent = _is_number(value) and 1 < value <= 100
-    cure = (
-        f"For {value}% pass `{name}={value / 100:g}`."
-        if percent
-        else f"Pass a fraction, for example `{name}={example}`."
-    )
+    percent = is_number(value) and 1 < value <= 100
+    cure = f"For {value}% pass `{name}={value / 100:g}`." if percent else f"Pass for example `{name}={example}`."
     raise wrong_value(f"{name}={shown(value)}", f"it is {meaning}, between 0 and 1", cure)
 
 
 def check_positive(name: str, value: Any, meaning: str, example: str) -> None:
     """Raise unless `value` is a finite number above 0."""
-    if _is_number(value) and 0 < value < math.inf:
-        return
-    raise wrong_value(
-        f"{name}={shown(value)}",
-        f"it is {meaning}, a finite number above 0",
-        f"Pass for example `{name}={example}`.",
-    )
+    if not (is_number(value) and 0 < value < math.inf):
+        raise _out_of_range(name, value, f"{meaning}, a finite number above 0", example)
 
 
 def check_not_negative(name: str, value: Any, meaning: str, example: str) -> None:
     """Raise unless `value` is a finite number of at least 0."""
-    if _is_number(value) and 0 <= value < math.inf:
-        return
-    raise wrong_value(
-        f"{name}={shown(value)}",
-        f"it is {meaning}, a finite number of at least 0",
-        f"Pass for example `{name}={example}`.",
-    )
+    if not (is_number(value) and 0 <= value < math.inf):
+        raise _out_of_range(name, value, f"{meaning}, a finite number of at least 0", example)
 
 
 def check_whole(name: str, value: Any, meaning: str, example: int = 10, *, least: int = 1) -> int:
     """Return `value` as an `int`; raise unless it is a whole number of at least `least`."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least:
         return int(value)
-    raise wrong_value(
-        f"{name}={shown(value)}",
-        f"it is {meaning}, a whole number of at least {least}",
-        f"Pass for example `{name}={example}`.",
-    )
+    raise _out_of_range(name, value, f"{meaning}, a whole number of at least {least}", example)
 
 
 def check_data_given(x: Any) -> None:
@@ -157,24 +135,27 @@ def check_data_given(x: Any) -> None:
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Raise unless `value` is one of `choices`."""
-    if isinstance(value, str) and value in choices:
-        return
-    known = ", ".join(f"`{name}={choice!r}`" for choice in choices)
-    raise wrong_value(f"{name}={shown(value)}", "it is not one of the choices", f"Pass one of {known}.")
+    if not (isinstance(value, str) and value in choices):
+        known = ", ".join(f"`{name}={choice!r}`" for choice in choices)
+        raise wrong_value(f"{name}={shown(value)}", "it is not one of the choices", f"Pass one of {known}.")
+
+
+def _out_of_range(name: str, value: Any, meaning: str, example: Any) -> ValueError:
+    return wrong_value(f"{name}={shown(value)}", f"it is {meaning}", f"Pass for example `{name}={example}`.")
 
 
 @contextmanager
 def needing(package: str) -> Iterator[None]:
-    """Around the imports of a `package` that may be absent: turns its absence into an `ImportError` with the cure."""
+    """Import a `package` in here that may be missing; then an `ImportError` says how to install it."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != package:  # the package is there; what it misses is its own affair
+        if (error.name or "").partition(".")[0] != package:  # a package that this one imports
             raise
-        raise ImportError(
-            f"`{speaker()}` needs {package}, which is not installed. Type `pip install {package}`."
-        ) from error
+        told = f"`{speaker()}` needs {package}, which is not installed. Type `pip install {package}`."
+        raise ImportError(told) from error
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether `value` is a real number, and neither a bool nor NaN."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and not math.isnan(value)

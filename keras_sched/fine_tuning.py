@@ -47,14 +47,14 @@ def fine_tune(
     stops the first does not stop the second. The model is left unfrozen.
 
     Args:
-        model: a built and compiled Keras model; what changes in its optimizer's state is told at `freeze_to`.
+        model: a built and compiled Keras model; `freeze_to` says what happens to its optimizer.
         x, y: what `model.fit` takes.
         epochs: the epochs of phase two, at least 1.
         base_lr: the learning rate of the head in phase one, above 0.
         freeze_epochs: the epochs of phase one, at least 0.
-        lr_mult: by how much the first group's rate is below the last one's in phase two, above 0.
+        lr_mult: the last group's rate divided by the first one's in phase two, above 0.
         pct_start, div: of phase two's cycle, as for `OneCycle`.
-        lr_max: the rates of phase two, in any of the forms of `OneCycle`, in the place of those made of `base_lr`.
+        lr_max: the rates of phase two, in any of the forms of `OneCycle`, instead of those made of `base_lr`.
         div_final, wd, moms, momentum_correction: of both cycles, as for `OneCycle`.
         callbacks: further Keras callbacks, in both phases.
         reset_opt: whether the optimizer's state starts afresh.

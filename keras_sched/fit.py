@@ -56,13 +56,9 @@ _OTHERS = {
     "learning_rate": ("base_lr", "lr_max", "lr"),
     "div_factor": ("div",),
     "final_div_factor": ("div_final",),
-    "base_momentum": ("moms",),
-    "max_momentum": ("moms",),
-    "momentum": ("moms",),
+    **dict.fromkeys(("base_momentum", "max_momentum", "momentum"), ("moms",)),
     "weight_decay": ("wd",),
-    "n_epoch": ("epochs", "cycle_len"),
-    "n_epochs": ("epochs", "cycle_len"),
-    "num_epochs": ("epochs", "cycle_len"),
+    **dict.fromkeys(("n_epoch", "n_epochs", "num_epochs"), ("epochs", "cycle_len")),
     "start_epoch": ("initial_epoch",),
     "t_0": ("cycle_len",),
     "t_mult": ("cycle_mult",),
@@ -103,11 +99,11 @@ def fit_one_cycle(
             `OneCycle`.
         callbacks: further Keras callbacks.
         reset_opt: whether the optimizer's state starts afresh.
-        initial_epoch: the epoch to begin at, where a run is resumed: the cycle goes on where it was.
+        initial_epoch: the epoch to begin at when a run is resumed; the cycle goes on from there.
         fit_arguments: every other argument of `model.fit`.
 
     Returns:
-        The Keras History, with `.hps` ({name: values used, one a batch}) and `.plot_sched()`.
+        The Keras History, with `.hps` ({name: values used, one per batch}) and `.plot_sched()`.
 
     Raises:
         ValueError, RuntimeError: as for `OneCycle`, before the first batch.
@@ -256,11 +252,8 @@ def fit_sgdr(
         layer_decay=layer_decay,
     )
     if "epochs" in fit_arguments:
-        raise wrong_value(
-            f"epochs={fit_arguments['epochs']!r}",
-            f"its cycles last {schedule.epochs} epochs",
-            "Leave it out, or change `n_cycles`, `cycle_len` and `cycle_mult`.",
-        )
+        cure = "Leave it out, or change `n_cycles`, `cycle_len` and `cycle_mult`."
+        raise wrong_value(f"epochs={fit_arguments['epochs']!r}", f"its cycles last {schedule.epochs} epochs", cure)
     return fit_with(schedule, model, x, y, schedule.epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
 
 
@@ -275,7 +268,7 @@ def fit_with(
     initial_epoch: int,
     fit_arguments: dict[str, Any],
 ) -> History:
-    """`model.fit` with one more callback, whose values the History then has."""
+    """`model.fit` with one more callback; the History has the values that it used."""
     check_whole("epochs", epochs, "the epoch to train to")
     check_whole("initial_epoch", initial_epoch, "the epoch to begin at", 0, least=0)
     check_compiled(model)
@@ -299,32 +292,26 @@ def fit_with(
 
 
 def check_fit_arguments(helper: Callable[..., Any], model: Any, fit_arguments: dict[str, Any]) -> None:
-    """Raise unless the `fit` of `model` takes what `helper`, which has named them all else, is to hand it."""
+    """Raise unless `model.fit` takes the arguments that `helper` does not know and passes on."""
     of_fit = signature(model.fit).parameters if hasattr(model, "fit") else {}
     if not of_fit or any(each.kind is Parameter.VAR_KEYWORD for each in of_fit.values()):
         return
     unknown = {name: value for name, value in fit_arguments.items() if name not in of_fit}
-    if not unknown:
-        return
     own = [name for name, each in signature(helper).parameters.items() if each.kind is Parameter.KEYWORD_ONLY]
     known = [*own, *of_fit]
     ours = {theirs: next((each for each in names if each in known), "") for theirs, names in _OTHERS.items()}
-    raise wrong_type(
-        ", ".join(f"{name}={shown(value)}" for name, value in unknown.items()),
-        "neither it nor `model.fit` has an argument of that name",
-        "".join(did_you_mean(name, known, ours) for name in unknown)
-        + f"Its own are {', '.join(f'`{name}`' for name in own)}; it hands the others to `model.fit`.",
-    )
+    if unknown:
+        received = ", ".join(f"{name}={shown(value)}" for name, value in unknown.items())
+        meant = "".join(did_you_mean(name, known, ours) for name in unknown)
+        cure = f"{meant}Its own are {', '.join(f'`{name}`' for name in own)}; it hands the others to `model.fit`."
+        raise wrong_type(received, "neither it nor `model.fit` has an argument of that name", cure)
 
 
 def check_compiled(model: Any) -> None:
     """Raise unless `model` can be trained."""
     if getattr(model, "optimizer", None) is None:
-        raise wrong_state(
-            "a model that is not compiled",
-            "it trains one that is",
-            "Compile it first: `model.compile(optimizer='adam', loss=...)`.",
-        )
+        cure = "Compile it first: `model.compile(optimizer='adam', loss=...)`."
+        raise wrong_state("a model that is not compiled", "it trains one that is", cure)
 
 
 def as_list(callbacks: Any) -> list[Any]:
@@ -332,9 +319,6 @@ def as_list(callbacks: Any) -> list[Any]:
     if callbacks is None:
         return []
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        raise wrong_value(
-            "callbacks=CallbackList(...)",
-            "it adds a callback of its own to a list",
-            "Pass the callbacks themselves: `callbacks=[...]`.",
-        )
+        cure = "Pass the callbacks themselves: `callbacks=[...]`."
+        raise wrong_value("callbacks=CallbackList(...)", "it adds a callback of its own to a list", cure)
     return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]

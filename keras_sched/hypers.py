@@ -1,21 +1,19 @@
-"""Names of hyper-parameters to attributes of an optimizer, and learning rates to one a parameter group."""
+"""From the name of a hyper-parameter to an attribute of an optimizer, and from a learning rate to one per group."""
 
 import math
-import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 
-from keras_sched.errors import check_no_named_tuple, did_you_mean, shown, wrong_type, wrong_value
+from keras_sched.errors import check_no_named_tuple, did_you_mean, is_number, shown, wrong_type, wrong_value
 
 LearningRate = float | slice | Sequence[float]
 
 RATE = "learning_rate"
 
 _SHORT_NAMES = {"lr": RATE, "wd": "weight_decay", "eps": "epsilon"}
-# Read outside the update, or fix the shape of the compiled step, so that a value which changes from batch to batch
-# would be without effect or half of one.
+# Keras reads these outside the update, or they fix the shape of the compiled step: a schedule would not change them.
 _STRUCTURAL = frozenset(
     {
         "ema_overwrite_frequency",
@@ -55,9 +53,9 @@ def attribute_of(name: str, optimizer: keras.Optimizer) -> str:
 
 def momentum_attribute(optimizer: keras.Optimizer) -> str | None:
     """`momentum` where the optimizer has a positive one, else `beta_1` where it has that, else `None`."""
-    if _is_number(getattr(optimizer, "momentum", None)) and optimizer.momentum > 0:
+    if is_number(getattr(optimizer, "momentum", None)) and optimizer.momentum > 0:
         return "momentum"
-    return "beta_1" if _is_number(getattr(optimizer, "beta_1", None)) else None
+    return "beta_1" if is_number(getattr(optimizer, "beta_1", None)) else None
 
 
 def known_attributes(optimizer: keras.Optimizer) -> list[str]:
@@ -65,11 +63,11 @@ def known_attributes(optimizer: keras.Optimizer) -> list[str]:
     numeric = {
         name
         for name, value in vars(optimizer).items()
-        if not name.startswith("_") and name not in _STRUCTURAL and _is_number(value)
+        if not name.startswith("_") and name not in _STRUCTURAL and is_number(value)
     }
     if not optimizer.use_ema:
         numeric.discard("ema_momentum")
-    # Unset (`None`), these four do something as soon as they have a value.
+    # These four may be `None` in the optimizer, and take effect as soon as they have a value.
     return ["learning_rate", *sorted(numeric | {"weight_decay", *_CLIPPING})]
 
 
@@ -77,7 +75,7 @@ def _long_name(name: Any, optimizer: keras.Optimizer) -> str | None:
     if name == "mom":
         return momentum_attribute(optimizer)
     if name == "sqr_mom":
-        return next((known for known in ("rho", "beta_2") if _is_number(getattr(optimizer, known, None))), None)
+        return next((known for known in ("rho", "beta_2") if is_number(getattr(optimizer, known, None))), None)
     return _SHORT_NAMES.get(name, name) if isinstance(name, str) else None
 
 
@@ -108,11 +106,8 @@ def _check_effect(name: str, attribute: str, optimizer: keras.Optimizer) -> None
     if attribute in _CLIPPING:
         other = next((c for c in _CLIPPING if c != attribute and getattr(optimizer, c) is not None), None)
         if other is not None:
-            raise wrong_value(
-                repr(name),
-                f"the optimizer clips by `{other}` already, and Keras clips in one way only",
-                f"Schedule `{other}`, or compile without it.",
-            )
+            expected = f"the optimizer clips by `{other}` already, and Keras clips in one way only"
+            raise wrong_value(repr(name), expected, f"Schedule `{other}`, or compile without it.")
 
 
 def learning_rates(
@@ -127,7 +122,7 @@ def learning_rates(
 
     Args:
         value: a number (each group's), `slice(hi)` (the last group `hi`, the others `hi / 10`), `slice(lo, hi)`
-            (geometric from the first group to the last), or one number a group.
+            (geometric from the first group to the last), or one number per group.
         groups: how many groups there are, at least 1.
         argument: the name of the argument, for the message of an error.
         layer_decay: group g of G gets its rate times `layer_decay ** (G - 1 - g)`, above 0 and at most 1.
@@ -143,12 +138,9 @@ def learning_rates(
     check_no_named_tuple(argument, value)
     rates = _spread(value, groups, argument)
     for rate in rates:
-        if not (_is_number(rate) and 0 < rate < math.inf):
-            raise wrong_value(
-                f"{argument}={shown(value)}",
-                "a learning rate is a finite number above 0",
-                f"Pass `{argument}={example}`.",
-            )
+        if not (is_number(rate) and 0 < rate < math.inf):
+            expected = "a learning rate is a finite number above 0"
+            raise wrong_value(f"{argument}={shown(value)}", expected, f"Pass `{argument}={example}`.")
     if layer_decay is not None:
         _check_layer_decay(layer_decay, groups)
         rates = [rate * layer_decay ** (groups - 1 - group) for group, rate in enumerate(rates)]
@@ -169,28 +161,18 @@ def _spread(value: Any, groups: int, argument: str) -> list[Any]:
         return [value] * groups
     rates = list(value)
     if len(rates) != groups:
-        there_are, of_them = (
-            f"are {groups} parameter groups",
-            f"{groups} of them, one number for all, or `slice(lo, hi)`",
-        )
-        if groups == 1:
-            there_are, of_them = "is one parameter group", "one number"
-        raise wrong_value(
-            f"{argument}={shown(value)}",
-            f"it has {len(rates)} rates where there {there_are}",
-            f"Pass {of_them}; or `groups={len(rates)}`.",
-        )
+        there_are = "is one parameter group" if groups == 1 else f"are {groups} parameter groups"
+        as_many = "one number" if groups == 1 else f"{groups} of them, one number for all, or `slice(lo, hi)`"
+        expected = f"it has {len(rates)} rates where there {there_are}"
+        raise wrong_value(f"{argument}={shown(value)}", expected, f"Pass {as_many}; or `groups={len(rates)}`.")
     return rates
 
 
 def _spread_slice(value: slice, groups: int, argument: str) -> list[Any]:
     low, high, step = value.start, value.stop, value.step
-    if step is not None or not _is_number(high) or not (low is None or _is_number(low)) or high <= 0:
-        raise wrong_value(
-            f"{argument}={shown(value)}",
-            "a slice of learning rates is `slice(hi)` or `slice(lo, hi)`, of numbers above 0",
-            f"Pass for example `{argument}=slice(1e-5, 1e-3)`.",
-        )
+    if step is not None or not is_number(high) or not (low is None or is_number(low)) or high <= 0:
+        expected = "a slice of learning rates is `slice(hi)` or `slice(lo, hi)`, of numbers above 0"
+        raise wrong_value(f"{argument}={shown(value)}", expected, f"Pass for example `{argument}=slice(1e-5, 1e-3)`.")
     if low is None:
         return [high / 10] * (groups - 1) + [high]
     if low <= 0:
@@ -202,30 +184,21 @@ def _spread_slice(value: slice, groups: int, argument: str) -> list[Any]:
 
 
 def _check_layer_decay(value: Any, groups: int) -> None:
-    if not (_is_number(value) and 0 < value <= 1):
-        raise wrong_value(
-            f"layer_decay={shown(value)}",
-            "it is what a group's rate is multiplied by for each group that follows, above 0 and at most 1",
-            "Pass for example `layer_decay=0.75`.",
-        )
+    received = f"layer_decay={shown(value)}"
+    if not (is_number(value) and 0 < value <= 1):
+        expected = "it is what a group's rate is multiplied by for each group that follows, above 0 and at most 1"
+        raise wrong_value(received, expected, "Pass for example `layer_decay=0.75`.")
     if groups == 1:
-        raise wrong_value(
-            f"layer_decay={shown(value)}",
-            "there is one parameter group, so that nothing would decay",
-            "Pass `groups=` too, for example `groups=4`.",
-        )
+        expected = "there is one parameter group, so that nothing would decay"
+        raise wrong_value(received, expected, "Pass `groups=` too, for example `groups=4`.")
 
 
 def number_of(value: Any, argument: str) -> float:
-    """`value` as a float; a `TypeError` in this library's words where it is no number."""
-    if _is_number(value):
+    """`value` as a float; raise unless it is a number."""
+    if is_number(value):
         return float(value)
     raise wrong_type(f"{argument}={shown(value)}", "it is a number", f"Pass for example `{argument}=0.01`.")
 
 
 def _is_sequence(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str | bytes) and not callable(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and not math.isnan(value)

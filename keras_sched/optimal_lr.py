@@ -10,14 +10,14 @@ from keras_sched.freezing import is_frozen
 from keras_sched.plot import plot_extrema
 from keras_sched.suggest import Curve, checked_curve, extrema, falling_gradient
 
-WHERE = "find_optimal_lr"
+NAME = "find_optimal_lr"
 ROWS = 50
 RANKS = ("first choice", "second choice", "third choice")
 
 Extrema = dict[str, np.ndarray]
 
 
-@speaking_as("find_optimal_lr")
+@speaking_as(NAME)
 def find_optimal_lr(
     result: Any,
     model: Any = None,
@@ -29,8 +29,8 @@ def find_optimal_lr(
     """Suggest a rate, or for a model that is not frozen a range, from the inflection points of a search.
 
     Plots the loss and its gradient over the rate, each on its own axis, with their minima marked, and prints the three
-    rightmost minima of each (fewer where there are fewer). The plot is what counts: a minimum that lies in the rise
-    on the right is none to train at.
+    rightmost minima of each, if there are so many. Look at the plot: do not train at a minimum that lies in the rise
+    on the right.
 
     Args:
         result: what `lr_find` returned, or an `LRFinder` after its fit: anything with `lrs` and `losses` of shape (N,).
@@ -66,7 +66,7 @@ def find_optimal_lr(
     if show_df is not None:
         check_choice("show_df", show_df, ("head", "tail"))
     curve = _curve_of(result)
-    curves = {"loss": curve.losses, "gradient": falling_gradient(WHERE, curve, bent=True)}
+    curves = {"loss": curve.losses, "gradient": falling_gradient(NAME, curve, bent=True)}
     found = {name: extrema(values, noise) for name, values in curves.items()}
     minima, maxima = ({name: each[side] for name, each in found.items()} for side in (0, 1))
     _print_table(show_df, curve, curves, minima, maxima)
@@ -78,7 +78,7 @@ def _curve_of(result: Any) -> Curve:
     if not (hasattr(result, "lrs") and hasattr(result, "losses")):
         expected = "it is a search, with its `lrs` and `losses`"
         raise wrong_type(f"result={result!r}", expected, "Pass what `lr_find(model, x, y)` returns.")
-    return checked_curve(WHERE, result.lrs, result.losses)
+    return checked_curve(NAME, result.lrs, result.losses)
 
 
 def _print_table(show_df: str | None, curve: Curve, curves: Extrema, minima: Extrema, maxima: Extrema) -> None:
@@ -105,7 +105,7 @@ def _choose(curve: Curve, gradient: np.ndarray, minima: Extrema, *, frozen: bool
         return by_gradient[0]
     if len(by_gradient) == 1:
         reason = f"the gradient has a single minimum, at {by_gradient[0]:.4e}, and a range needs two"
-        raise NoSuggestion(f"`{WHERE}` suggests nothing: {reason}. Call it without `model`, or with a smaller `noise`.")
+        raise NoSuggestion(f"`{NAME}` suggests nothing: {reason}. Call it without `model`, or with a smaller `noise`.")
     _say(f"Suggested: {by_gradient[1]:.4e} to {by_gradient[0]:.4e}")
     return by_gradient[1], by_gradient[0]
 

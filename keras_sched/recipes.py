@@ -1,35 +1,23 @@
-"""Recipes: the schedules that have proved themselves, each as {hyper-parameter: annealer}."""
+"""Recipes: well-known schedules, each as {hyper-parameter: annealer}."""
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from keras_sched.annealers import (
-    MODES,
-    Annealer,
-    SchedCos,
-    SchedInvSqrt,
-    SchedLin,
-    SchedNo,
-    SchedOneMinusSqrt,
-    Triangles,
-    checked_ends,
-    combine_scheds,
-    combined_cos,
-    common_groups,
-    simplest_fraction,
-)
+from keras_sched.annealers.base import Annealer, checked_rates, common_groups
+from keras_sched.annealers.formulas import SchedCos, SchedInvSqrt, SchedLin, SchedNo, SchedOneMinusSqrt
+from keras_sched.annealers.phases import combine_scheds, combined_cos, simplest_fraction
+from keras_sched.annealers.triangles import MODES, Triangles
 from keras_sched.errors import (
     check_choice,
     check_fraction,
     check_positive,
     check_whole,
+    is_number,
     shown,
     speaker,
     speaking_as,
@@ -40,9 +28,7 @@ from keras_sched.errors import (
 Rates: TypeAlias = float | Sequence[float] | np.ndarray
 Recipe: TypeAlias = dict[str, Annealer]
 
-DEFAULT_MOMS = (0.95, 0.85, 0.95)
-"""The very object that stands in the signatures: a tuple of the same numbers was given on purpose."""
-
+DEFAULT_MOMS = (0.95, 0.85, 0.95)  # compared with `is`: a user who passes the same numbers means them
 _RISE = "the fraction of training spent rising"
 
 
@@ -59,14 +45,12 @@ def one_cycle(
     """One cycle: the rate rises to `lr_max` and falls to nearly nothing, the momentum does the opposite.
 
     Args:
-        lr_max: the highest learning rate, above 0; a number, or one a parameter group.
+        lr_max: the highest learning rate, above 0; a number, or one per parameter group.
         div: `lr_max / div` is the rate at the start.
         div_final: `lr_max / div_final` is the rate at the end.
         pct_start: the fraction of training spent rising, from 0 to 1 (to 0.5 with three phases).
-        moms: momentum at the start, at the highest rate and at the end, each at least 0 and below 1; `None` leaves
-            momentum out.
-        three_phase: fall back to `lr_max / div` in as long as the rise took, then to the end; the momentum stays in
-            the third phase.
+        moms: momentum at the start, at the highest rate and at the end, from 0 to below 1; `None` leaves it out.
+        three_phase: fall back to `lr_max / div` as fast as it rose, then to the end, with constant momentum.
 
     Raises:
         ValueError: when an argument is out of its range.
@@ -79,7 +63,7 @@ def one_cycle(
 
     From Smith and Topin, "Super-Convergence" (2018), with fastai's cosines; three phases as PyTorch's `OneCycleLR`.
     """
-    top = _rates("lr_max", lr_max)
+    top = checked_rates("lr_max", lr_max)
     check_positive("div", div, "what `lr_max` is divided by at the start", "25")
     check_positive("div_final", div_final, "what `lr_max` is divided by at the end", "1e5")
     check_fraction("pct_start", pct_start, _RISE)
@@ -90,7 +74,7 @@ def one_cycle(
     return scheds if three_moms is None else scheds | {"mom": combined_cos(pct_start, *three_moms)}
 
 
-def _three_phases(top: np.ndarray, divs: tuple[float, float], pct: float, moms: Any) -> Recipe:
+def _three_phases(top: np.ndarray, divs: tuple[float, float], pct: float, moms: list[float] | None) -> Recipe:
     if pct > 0.5:
         expected = f"with `three_phase=True` it is {_RISE}, and falling takes as long, so at most 0.5"
         raise wrong_value(f"pct_start={pct!r}", expected, "Pass for example `pct_start=0.3`.")
@@ -108,7 +92,7 @@ def flat_cos(lr: Rates, *, div_final: float = 1e5, pct_start: float = 0.75) -> R
     """A constant rate, then half a cosine down to nearly nothing.
 
     Args:
-        lr: the constant learning rate, above 0; a number, or one a parameter group.
+        lr: the constant learning rate, above 0; a number, or one per parameter group.
         div_final: `lr / div_final` is the rate at the end.
         pct_start: the fraction of training at the constant rate, from 0 to 1.
 
@@ -122,7 +106,7 @@ def flat_cos(lr: Rates, *, div_final: float = 1e5, pct_start: float = 0.75) -> R
 
     After fastai's `fit_flat_cos`.
     """
-    flat = _rates("lr", lr)
+    flat = checked_rates("lr", lr)
     check_positive("div_final", div_final, "what `lr` is divided by at the end", "1e5")
     check_fraction("pct_start", pct_start, "the fraction of training at the constant rate", "0.75")
     return {"lr": combine_scheds([pct_start, 1 - pct_start], [SchedNo(flat, flat), SchedCos(flat, flat / div_final)])}
@@ -135,7 +119,7 @@ def sgdr(
     """Cosines from `lr_max` to 0, one after the other, each longer than the one before: warm restarts.
 
     Args:
-        lr_max: the rate at which the first cycle begins, above 0; a number, or one a parameter group.
+        lr_max: the rate at which the first cycle begins, above 0; a number, or one per parameter group.
         n_cycles: how many cycles, at least 1.
         cycle_mult: each cycle's length against the one before, above 0.
         cycle_decay: each cycle's peak against the one before, above 0.
@@ -151,27 +135,17 @@ def sgdr(
 
     From Loshchilov and Hutter, "SGDR" (2017), with fastai's names.
     """
-    top = _rates("lr_max", lr_max)
-    lengths = _cycles(n_cycles, cycle_mult)
+    top = checked_rates("lr_max", lr_max)
+    lengths = sgdr_lengths(n_cycles, cycle_mult)
     check_positive("cycle_decay", cycle_decay, "each cycle's peak against the one before", "0.5")
     check_fraction("warmup", warmup, "the fraction of each cycle spent rising", "0.1")
     pcts = [float(length / sum(lengths)) for length in lengths]
-    return {"lr": combine_scheds(pcts, [_cycle(top * cycle_decay**k, warmup) for k in range(len(pcts))])}
+    cycles = [[SchedLin(0.0, peak), SchedCos(peak, 0.0)] for peak in (top * cycle_decay**k for k in range(n_cycles))]
+    return {"lr": combine_scheds(pcts, [combine_scheds([warmup, 1 - warmup], each) for each in cycles])}
 
 
-def _cycle(peak: np.ndarray, warmup: float) -> Annealer:
-    if warmup == 0:
-        return SchedCos(peak, 0.0)
-    return combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, peak), SchedCos(peak, 0.0)])
-
-
-def sgdr_epochs(n_cycles: int, cycle_len: int, cycle_mult: float) -> int:
-    """The epochs that `n_cycles` take of which the first has `cycle_len`, rounded up to whole ones."""
-    check_whole("cycle_len", cycle_len, "the epochs of the first cycle", 1)
-    return math.ceil(cycle_len * sum(_cycles(n_cycles, cycle_mult)))
-
-
-def _cycles(n_cycles: int, cycle_mult: float) -> list[Fraction]:
+def sgdr_lengths(n_cycles: int, cycle_mult: float) -> list[Fraction]:
+    """Each cycle's length, exact, where the first one's is 1."""
     check_whole("n_cycles", n_cycles, "how many cycles there are", 3)
     check_positive("cycle_mult", cycle_mult, "each cycle's length against the one before", "2")
     factor = simplest_fraction(float(cycle_mult))
@@ -190,12 +164,11 @@ def warmup_stable_decay(
     """A linear rise from 0, a constant rate, then a decay.
 
     Args:
-        lr_max: the constant learning rate, above 0; a number, or one a parameter group.
+        lr_max: the constant learning rate, above 0; a number, or one per parameter group.
         warmup: the fraction of training spent rising, from 0 to 1.
         decay: the fraction of training spent decaying, from 0 to `1 - warmup`.
         lr_final: the rate at the end, at least 0.
-        shape: makes the decay's annealer of its start and end: an annealer's class, or for example
-            `functools.partial(SchedPoly, power=2)`.
+        shape: the class of the decay's annealer, or for example `functools.partial(SchedPoly, power=2)`.
 
     Raises:
         ValueError: when an argument is out of its range, or `warmup` and `decay` are longer than training.
@@ -218,16 +191,16 @@ def warmup_stable_decay(
 
 
 def _shaped(shape: Any, start: np.ndarray, end: np.ndarray) -> Annealer:
-    cure = "Pass an annealer's class, for example `shape=SchedCos`."
+    received, cure = f"shape={shown(shape)}", "Pass an annealer's class, for example `shape=SchedCos`."
     if not callable(shape) or isinstance(shape, Annealer):
-        raise wrong_type(f"shape={shown(shape)}", "it makes an annealer of a start and an end", cure)
+        raise wrong_type(received, "it makes an annealer of a start and an end", cure)
     try:
         made = shape(start, end)
     except Exception as error:
         error.add_note(f"... while `{speaker()}` made its decay from {start.tolist()} to {end.tolist()} with `shape`")
         raise
     if not isinstance(made, Annealer):
-        raise wrong_type(f"shape={shown(shape)}", f"it makes an annealer, and made {shown(made)}", cure)
+        raise wrong_type(received, f"it makes an annealer, and made {shown(made)}", cure)
     return made
 
 
@@ -236,7 +209,7 @@ def warmup_cosine(lr_max: Rates, *, warmup: float = 0.05, lr_final: float = 0.0)
     """A linear rise from 0, then half a cosine down.
 
     Args:
-        lr_max: the highest learning rate, above 0; a number, or one a parameter group.
+        lr_max: the highest learning rate, above 0; a number, or one per parameter group.
         warmup: the fraction of training spent rising, from 0 to 1.
         lr_final: the rate at the end, at least 0.
 
@@ -259,7 +232,7 @@ def inverse_sqrt(lr_max: Rates, *, warmup: float = 0.05, lr_final: float) -> Rec
     """A linear rise from 0, then a fall as one over the square root of the position, down to `lr_final`.
 
     Args:
-        lr_max: the highest learning rate, above 0; a number, or one a parameter group.
+        lr_max: the highest learning rate, above 0; a number, or one per parameter group.
         warmup: the fraction of training spent rising, from 0 to 1.
         lr_final: the rate at the end, above 0. `lr_max * sqrt(warmup)` is the rule of "Attention Is All You Need".
 
@@ -282,13 +255,11 @@ def triangular(lr_min: Rates, lr_max: Rates, *, n_cycles: int, mode: str = "tria
     """Straight lines from `lr_min` to `lr_max` and back, again and again.
 
     Args:
-        lr_min: the rate at which each cycle begins and ends, at least 0; a number, or one a parameter group.
+        lr_min: the rate at which each cycle begins and ends, at least 0; a number, or one per parameter group.
         lr_max: the first cycle's peak, at least `lr_min`; the same.
         n_cycles: how many cycles, at least 1.
-        mode: `"triangular"`; `"triangular2"`, where each cycle has half the height of the one before; or
-            `"exp_range"`, where the height falls exponentially.
-        gamma: for `"exp_range"`, what is left of the height at the end of training, above 0 and at most 1 (PyTorch's,
-            which is for one step, is `gamma ** (1 / steps)`).
+        mode: `"triangular"`; `"triangular2"` (each cycle half as high as the one before); or `"exp_range"`.
+        gamma: for `"exp_range"`, what is left of the height at the end of training, above 0 and at most 1.
 
     Raises:
         ValueError: when an argument is out of its range.
@@ -300,12 +271,12 @@ def triangular(lr_min: Rates, lr_max: Rates, *, n_cycles: int, mode: str = "tria
 
     From Smith, "Cyclical Learning Rates for Training Neural Networks" (2017).
     """
-    low, top = _rates("lr_min", lr_min, zero=True), _rates("lr_max", lr_max)
-    _check_groups(lr_min=low, lr_max=top)
+    low, top = checked_rates("lr_min", lr_min, zero=True), checked_rates("lr_max", lr_max)
+    common_groups(lr_min=low, lr_max=top)
     check_whole("n_cycles", n_cycles, "how many cycles there are", 3)
     check_choice("mode", mode, MODES)
-    check_fraction("gamma", gamma, "what is left of the height at the end of training", "0.1")
-    check_positive("gamma", gamma, "what is left of the height at the end of training", "0.1")
+    for check in (check_fraction, check_positive):
+        check("gamma", gamma, "what is left of the height at the end of training", "0.1")
     if (low > top).any():
         received = f"lr_min={shown(lr_min)}, lr_max={shown(lr_max)}"
         raise wrong_value(received, "`lr_min` is at most `lr_max`", "Pass the lower rate first.")
@@ -315,36 +286,15 @@ def triangular(lr_min: Rates, lr_max: Rates, *, n_cycles: int, mode: str = "tria
 def _warmup(lr_max: Any, warmup: Any, lr_final: Any, *, zero: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """The highest and the last rate of a recipe that begins with a warmup."""
     check_fraction("warmup", warmup, _RISE, "0.05")
-    top, last = _rates("lr_max", lr_max), _rates("lr_final", lr_final, zero=zero)
-    _check_groups(lr_max=top, lr_final=last)
+    top, last = checked_rates("lr_max", lr_max), checked_rates("lr_final", lr_final, zero=zero)
+    common_groups(lr_max=top, lr_final=last)
     return top, last
 
 
-def _rates(name: str, rates: Any, *, zero: bool = False) -> np.ndarray:
-    """`rates` as float64, a single one or one a group; raise unless they are positive, or 0 where `zero` allows it."""
-    if isinstance(rates, slice):
-        expected = "a recipe does not know how many parameter groups there are"
-        cure = f"Pass one number a group, for example `{name}=[1e-4, 1e-3]`, or the slice to a callback or fit helper."
-        raise wrong_type(f"{name}={shown(rates)}", expected, cure)
-    checked = np.asarray(checked_ends(name, rates))
-    if (checked < 0).any() or (not zero and (checked == 0).any()):
-        least = "at least 0" if zero else "above 0"
-        expected = f"it is a learning rate, a number {least}, or one a parameter group"
-        raise wrong_value(f"{name}={shown(rates)}", expected, f"Pass for example `{name}=1e-3`.")
-    return checked
-
-
-def _check_groups(**rates: np.ndarray) -> None:
-    common_groups(**{name: tuple(each.tolist()) if each.ndim else each for name, each in rates.items()})
-
-
 def _moms(moms: Any) -> list[float]:
-    if isinstance(moms, Sequence | np.ndarray) and len(moms) == 3 and all(_is_momentum(each) for each in moms):
-        return [float(each) for each in moms]
+    listed = list(moms) if isinstance(moms, Sequence | np.ndarray) else []
+    if len(listed) == 3 and all(is_number(each) and 0 <= each < 1 for each in listed):
+        return [float(each) for each in listed]
     expected = "they are the momentum at the start, at the highest rate and at the end, each at least 0 and below 1"
     cure = "Pass for example `moms=(0.95, 0.85, 0.95)`, or `moms=None` to leave momentum alone."
     raise wrong_value(f"moms={shown(moms)}", expected, cure)
-
-
-def _is_momentum(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 <= float(value) < 1

@@ -28,8 +28,8 @@ class AnnealedSchedule(keras.optimizers.schedules.LearningRateSchedule):
             step from `steps` on the value at 1.
 
     Raises:
-        TypeError: when `annealer` is no annealer.
-        ValueError: when `annealer` has parameter groups, or `steps` is no whole number above 0.
+        TypeError: when `annealer` is not an annealer.
+        ValueError: when `annealer` has parameter groups, or `steps` is not a whole number above 0.
 
     Example:
         >>> import keras
@@ -84,6 +84,6 @@ def _check_annealer(annealer: Any) -> None:
         cure = "Pass for example `SchedCos(0.1, 0)`; of a function make one with `@keras_sched.annealer`."
         raise wrong_type(f"annealer={received}", "it is an annealer", cure)
     if annealer.groups is not None:
-        expected = f"Keras has one rate for all parameters, and this has {annealer.groups}, one a group"
+        expected = f"Keras has one rate for all parameters, and this has {annealer.groups}, one per group"
         cure = "Use `ParamScheduler(..., groups=...)`, or pass an annealer of single numbers."
         raise wrong_value(f"annealer={shown(annealer)}", expected, cure)

@@ -39,8 +39,8 @@ def points_seen(lrs: Any, losses: Any, num_it: int) -> tuple[Any, Any]:
     The first losses are little more than noise, and the last ones belong to the divergence. The same cut as fastai's.
 
     Args:
-        lrs: the rates, one a batch.
-        losses: the losses, one a batch.
+        lrs: the rates, one per batch.
+        losses: the losses, one per batch.
         num_it: the number of batches that the search was asked for (it may have stopped before).
     """
     seen = slice(num_it // 10, -5)

@@ -23,7 +23,7 @@ GROUPS = [[name] for name in NAMES]
 
 Make = Callable[[], Any]
 Values = Mapping[str, np.ndarray]
-"""{attribute: one value a step, (N,), or one a step and group, (N, G)}."""
+"""{attribute: one value per step, (N,), or one per step and group, (N, G)}."""
 
 
 def layered(names: Sequence[str] = NAMES, width: int = 5) -> keras.Model:

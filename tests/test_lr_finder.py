@@ -27,7 +27,7 @@ from keras_sched import (
     valley,
 )
 from keras_sched.lr_finder.found import search_found
-from keras_sched.lr_finder.record import DATA_ENDED, DIVERGED, NOT_FINITE, Curve, Record, Recorder
+from keras_sched.lr_finder.record import DATA_ENDED, DIVERGED, NOT_FINITE, Record, Recorder, SearchLosses
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "lr_find.json").read_text(encoding="utf-8"))
 SUGGESTIONS = {"minimum": minimum, "steep": steep, "valley": valley, "slide": slide}
@@ -610,7 +610,7 @@ def test_the_list_of_callbacks_is_whole_again_after_the_search():
 )
 def test_a_search_of_too_few_points_says_why_it_ended(count, stopped, said):
     losses = np.linspace(1, 0.5, count)
-    record = Record.of([Curve(losses, losses, stopped)], lambda positions: 1e-7 * 1e8**positions, 100)
+    record = Record.of([SearchLosses(losses, losses, stopped)], lambda positions: 1e-7 * 1e8**positions, 100)
     with pytest.warns(UserWarning, match=said):
         found = search_found(record, (valley,))
     assert found == (None,)

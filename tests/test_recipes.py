@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_sched import annealers
+from keras_sched import SGDR, annealers
 from keras_sched.annealers import SchedCos, SchedExp, SchedLin, SchedPoly, combine_scheds
 from keras_sched.recipes import (
     flat_cos,
     inverse_sqrt,
     one_cycle,
     sgdr,
-    sgdr_epochs,
     triangular,
     warmup_cosine,
     warmup_stable_decay,
@@ -248,7 +247,7 @@ def test_a_cycle_that_only_warms_up_ends_at_its_peak():
     ],
 )
 def test_the_epochs_of_all_cycles_are_exact_and_rounded_up(n_cycles, cycle_len, cycle_mult, epochs):
-    assert sgdr_epochs(n_cycles, cycle_len, cycle_mult) == epochs
+    assert SGDR(n_cycles, cycle_len, cycle_mult=cycle_mult).epochs == epochs
 
 
 @settings(deadline=None, max_examples=30)
@@ -317,7 +316,7 @@ def test_a_recipe_comes_back_from_json_and_from_its_own_words(recipe):
         (lambda: one_cycle("0.1"), r"`one_cycle` received `lr_max='0.1'`"),
         (lambda: one_cycle(None), r"`one_cycle` received `lr_max=None`"),
         (lambda: one_cycle(math.nan), r"`one_cycle` received `lr_max=nan`"),
-        (lambda: one_cycle(slice(1e-4, 1e-2)), r"`lr_max=slice\(.*how many parameter groups.*one number a group"),
+        (lambda: one_cycle(slice(1e-4, 1e-2)), r"`lr_max=slice\(.*how many parameter groups.*one number per group"),
         (lambda: one_cycle(0.1, div=0), r"`one_cycle` received `div=0`"),
         (lambda: one_cycle(0.1, div_final=-1), r"`one_cycle` received `div_final=-1`"),
         (lambda: one_cycle(0.1, moms=0.9), r"`moms=0.9`.*`moms=\(0.95, 0.85, 0.95\)`"),
@@ -332,8 +331,8 @@ def test_a_recipe_comes_back_from_json_and_from_its_own_words(recipe):
         (lambda: sgdr(0.1, n_cycles=2, cycle_mult=0), r"`sgdr` received `cycle_mult=0`"),
         (lambda: sgdr(0.1, n_cycles=2, cycle_decay=-1), r"`sgdr` received `cycle_decay=-1`"),
         (lambda: sgdr(0.1, n_cycles=2, warmup=5), r"`sgdr` received `warmup=5`.*For 5% pass `warmup=0.05`"),
-        (lambda: sgdr_epochs(2, 1.5, 2), r"received `cycle_len=1.5`"),
-        (lambda: sgdr_epochs(0, 1, 2), r"received `n_cycles=0`"),
+        (lambda: SGDR(2, 1.5), r"`SGDR` received `cycle_len=1.5`"),
+        (lambda: SGDR(0, 1), r"`SGDR` received `n_cycles=0`"),
         (lambda: warmup_cosine(0.1, warmup=500), r"`warmup_cosine` received `warmup=500`"),
         (lambda: warmup_cosine(0.1, lr_final=-1), r"`warmup_cosine` received `lr_final=-1`.*at least 0"),
         (lambda: warmup_cosine([0.1, 0.2], lr_final=[1, 2, 3]), r"`warmup_cosine` received `lr_max=.*one length"),

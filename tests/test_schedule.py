@@ -181,7 +181,7 @@ def test_a_function_that_cannot_be_compiled_says_how_to_write_it(backend):
         (lambda: AnnealedSchedule(SchedCos, 10), r"`annealer=SchedCos`.*SchedCos\(0.1, 0\)"),
         (lambda: AnnealedSchedule(abs, 10), r"`annealer=<built-in function abs>`.*@keras_sched.annealer"),
         (lambda: AnnealedSchedule(one_cycle(0.1), 10), r"a recipe. Pass .*one_cycle\(0.1\)\['lr'\].*ParamScheduler"),
-        (lambda: AnnealedSchedule(SchedCos([1, 2], 0), 10), r"this has 2, one a group. Use `ParamScheduler"),
+        (lambda: AnnealedSchedule(SchedCos([1, 2], 0), 10), r"this has 2, one per group. Use `ParamScheduler"),
         (lambda: AnnealedSchedule(SchedCos(1, 0), 0), r"received `steps=0`.*whole number of at least 1"),
         (lambda: AnnealedSchedule(SchedCos(1, 0), 10.5), r"received `steps=10.5`"),
         (lambda: AnnealedSchedule(SchedCos(1, 0), None), r"received `steps=None`"),

@@ -672,7 +672,7 @@ def test_the_file_is_gone_when_python_ends(run_script, tmp_path):
 @pytest.mark.parametrize(
     ("given", "kind", "message"),
     [
-        ("missing", ValueError, r"`lr_find` received `cache_dir='.*missing'`; .* no such folder\. Make it first"),
+        ("missing", ValueError, r"received `cache_dir='.*missing'`; .* no such folder\. Make it first"),
         ("file", ValueError, "no such folder"),
         (3, TypeError, "received `cache_dir=3`; it is the folder .* Pass the path of a folder"),
     ],

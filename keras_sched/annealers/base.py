@@ -25,27 +25,26 @@ def registered(kind: type[Kind]) -> type[Kind]:
     return keras.saving.register_keras_serializable(package="keras_sched")(kind)
 
 
-@dataclass(
-    frozen=True, slots=True, weakref_slot=True, repr=False
-)  # jit and tf.function refer to what they compile weakly
+# `weakref_slot`, as jit and tf.function hold a weak reference to what they compile.
+@dataclass(frozen=True, slots=True, weakref_slot=True, repr=False)
 class Annealer(ABC):
     """A value at each position of training: call it with positions from 0 (the first batch) to 1 (the end).
 
     A frozen value: it compares, hashes, pickles, has a `repr` that evaluates, and goes to JSON by
-    `keras.saving.serialize_keras_object`. Positions outside [0, 1] are clamped. A position that is no number (NaN) is
-    an error; inside a tensor, where nobody can look, it gives NaN. With one number a parameter group among its
-    arguments, an annealer's values gain a last axis of so many.
+    `keras.saving.serialize_keras_object`. Positions outside [0, 1] are clamped. A NaN position is an error, but
+    inside a tensor it gives NaN. If an argument has one number per parameter group, the values have one more axis, the
+    last, with one value per group.
 
     Args of a call:
         pos: a Python or NumPy number gives a `float`, computed in float64. An array of shape `S` gives a float64 array
-            of shape `S`. A backend tensor, also a traced one, gives a tensor of its dtype, or of Keras' `floatx` where
-            that is no float.
+            of shape `S`. A backend tensor, also a traced one, gives a tensor of its dtype, or of Keras' `floatx` if
+            that is not a float.
     """
 
     @property
     @abstractmethod
     def groups(self) -> int | None:
-        """How many parameter groups have their own value; `None` where all share one."""
+        """How many parameter groups have their own value; `None` if all share one."""
 
     @abstractmethod
     def on_array(self, pos: np.ndarray) -> np.ndarray:
@@ -121,45 +120,53 @@ def _positions(pos: Any) -> np.ndarray:
     if array.dtype.kind not in "iuf":
         raise wrong_type(f"pos={shown(pos)}", "a position is a number from 0 to 1", "Pass for example `0.5`.")
     if np.isnan(array).any():
-        expected = "a position is a number from 0 to 1, and this is none"
-        raise wrong_value(f"pos={shown(pos)}", expected, "Pass i/n for batch i of n, with n above 0.")
+        cure = "Pass i/n for batch i of n, with n above 0."
+        raise wrong_value(f"pos={shown(pos)}", "a position is a number from 0 to 1, and this is NaN", cure)
     return np.clip(array.astype("float64"), 0.0, 1.0)
 
 
 def checked_ends(name: str, value: Any) -> float | tuple[float, ...]:
-    """`value` as a float, or as one float a parameter group; raise unless all are finite numbers."""
+    """`value` as a float, or as one float per parameter group; raise unless all are finite numbers."""
     check_no_named_tuple(name, value)
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        array = np.asarray(float(value))
-    else:
-        array = _as_array(value)
+    if isinstance(value, slice):
+        expected = "an annealer or a recipe does not know how many parameter groups there are"
+        cure = (
+            f"Pass one number per group, for example `{name}=[1e-4, 1e-3]`, or the slice to a callback or fit helper."
+        )
+        raise wrong_type(f"{name}={shown(value)}", expected, cure)
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    array = np.asarray(float(value)) if is_real else _as_array(value)
     if array.dtype.kind not in "iuf" or array.ndim > 1 or not array.size:
-        expected = "it is a number, or a list with one number a parameter group"
+        expected = "it is a number, or a list with one number per parameter group"
         raise wrong_type(f"{name}={shown(value)}", expected, f"Pass for example `{name}=0.1`.")
     if not np.isfinite(array).all():
         expected = "it is a value to train with, a finite number"
         raise wrong_value(f"{name}={shown(value)}", expected, f"Pass for example `{name}=0.1`.")
-    return array.astype("float64").tolist() if array.ndim == 0 else tuple(array.astype("float64").tolist())
+    listed = array.astype("float64").tolist()
+    return tuple(listed) if array.ndim else listed
 
 
 def _as_array(value: Any) -> np.ndarray:
     try:
         return np.asarray(value)
-    except (TypeError, ValueError):  # a ragged list, or a tensor on a device: no array of numbers in any case
+    except (TypeError, ValueError):  # a ragged list, or a tensor on a device
         return np.asarray(None)
 
 
+def checked_rates(name: str, rates: Any, *, zero: bool = False) -> np.ndarray:
+    """Learning rates as a float64 array, () or (G,); raise unless they are above 0, or with `zero` at least 0."""
+    checked = np.asarray(checked_ends(name, rates))
+    if (checked < 0).any() or (not zero and (checked == 0).any()):
+        expected = f"it is a learning rate, a number {'at least' if zero else 'above'} 0, or one per parameter group"
+        raise wrong_value(f"{name}={shown(rates)}", expected, f"Pass for example `{name}=1e-3`.")
+    return checked
+
+
 def common_groups(**values: Any) -> int | None:
-    """How many groups these arguments have; raise where two of them differ."""
-    lengths = {name: len(value) for name, value in values.items() if isinstance(value, tuple)}
+    """How many groups these arguments have; raise if two of them differ."""
+    lengths = {name: len(value) for name, value in values.items() if np.ndim(value)}
     if len(set(lengths.values())) > 1:
         received = ", ".join(f"{name}={shown(values[name])}" for name in lengths)
-        raise wrong_value(
-            received, "lists have one number a parameter group, so all are of one length", _one_length(lengths)
-        )
+        cure = f"Pass {max(lengths.values())} numbers in each, or a single number for all groups."
+        raise wrong_value(received, "lists have one number per parameter group, so all are of one length", cure)
     return next(iter(lengths.values()), None)
-
-
-def _one_length(lengths: dict[str, int]) -> str:
-    most = max(lengths.values())
-    return f"Pass {most} numbers in each, or a single number for all groups."

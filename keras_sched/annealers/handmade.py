@@ -23,10 +23,10 @@ def annealer(function: Callable[..., Any]) -> type[Handmade]:
     """Make an annealer of a function `(start, end, pos)`: afterwards `function(start, end)` is one.
 
     The class is registered with Keras under `keras_sched.annealer>` and the function's name when it is made, so models
-    that hold one save and load; of two functions of one name the later is what loads.
+    that hold one can be saved and loaded; if two functions have one name, the later one is loaded.
 
     Args:
-        function: takes start, end and position, and returns the value there. All three are Python floats, also where
+        function: takes start, end and position, and returns the value there. All three are Python floats, also if
             the annealer is called with an array or has groups: then it is called once for each. A body written with
             `keras.ops` works on tensors too, in a compiled step (as `AnnealedSchedule` needs) as outside; `pos` is
             then a tensor. Further parameters, with defaults, become arguments of the annealer.
@@ -111,34 +111,29 @@ class Handmade(Annealer):
 
     def on_array(self, pos: np.ndarray) -> np.ndarray:
         """The values at float64 positions that lie in [0, 1]."""
-        values = [_each(curve, type(self).__name__, pos) for curve in self._curves()]
+        values = [_each(function, type(self).__name__, pos) for function in self._by_group()]
         return values[0] if self.groups is None else np.stack(values, axis=-1)
 
     def on_tensor(self, pos: Any) -> Any:
         """The values at a tensor of positions, float32 or finer, that lie in [0, 1]."""
-        values = [_at_once(curve, type(self).__name__, pos) for curve in self._curves()]
+        values = [_at_once(function, type(self).__name__, pos) for function in self._by_group()]
         return values[0] if self.groups is None else keras.ops.stack(values, axis=-1)
 
-    def _curves(self) -> list[Callable[[Any], Any]]:
+    def _by_group(self) -> list[Callable[[Any], Any]]:
         extras = {name: value for name, value in self._arguments().items() if name not in {"start", "end"}}
-        starts, ends = (each if isinstance(each, tuple) else (each,) * (self.groups or 1) for each in self._ends())
-        pairs = zip(starts, ends, strict=True)
+        ends: tuple[Any, Any] = (self.start, self.end)
+        pairs = zip(*(each if isinstance(each, tuple) else (each,) * (self.groups or 1) for each in ends), strict=True)
         return [lambda pos, start=start, end=end: self.body(start, end, pos, **extras) for start, end in pairs]
-
-    def _ends(self) -> tuple[Any, Any]:
-        return self.start, self.end
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = tuple(self._arguments().values())
-        return (type(self), values) if _importable(type(self)) else (_by_name, (_registered_name(type(self)), values))
-
-
-def _registered_name(made: type[Handmade]) -> str:
-    return keras.saving.get_registered_name(made)
+        if _importable(type(self)):
+            return type(self), values
+        return _by_name, (keras.saving.get_registered_name(type(self)), values)
 
 
 def _importable(made: type[Handmade]) -> bool:
-    # A class made inside a function cannot be found by its path, and that of a notebook's cell run before is another's.
+    # Pickle cannot import a class made inside a function, or one that a notebook's cell, run again, has replaced.
     try:
         return attrgetter(made.__qualname__)(sys.modules[made.__module__]) is made
     except (AttributeError, KeyError):
@@ -156,7 +151,7 @@ def _by_name(name: str, values: tuple[Any, ...]) -> Annealer:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PlainFunction(Annealer):
-    """A user's function of the position alone, where an annealer is asked for."""
+    """A user's plain function of the position, as an annealer."""
 
     function: Callable[[Any], Any]
 
@@ -186,7 +181,7 @@ class PlainFunction(Annealer):
 def as_annealer(name: str, sched: Any, typed: Any = None) -> Annealer:
     """`sched` if it is an annealer, a function of the position as one; raise for anything else.
 
-    `typed` is what the user gave, where `sched` is one of a list.
+    `typed` is the whole list that the user gave, if `sched` is one of a list.
     """
     if isinstance(sched, Annealer):
         return sched
@@ -206,7 +201,7 @@ def as_annealer(name: str, sched: Any, typed: Any = None) -> Annealer:
 
 
 def _each(function: Callable[[Any], Any], name: str, pos: np.ndarray) -> np.ndarray:
-    """The values of a function of one float; one that answers with a tensor is asked for all of them at once."""
+    """The values of a function, called once per position; or once for all, if it returns a tensor."""
     if not pos.size:
         return np.zeros(pos.shape)
     head, *others = pos.ravel().tolist()

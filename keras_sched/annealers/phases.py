@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_sched.annealers.base import Annealer, Ends, computing_dtype, registered
-from keras_sched.annealers.curves import SchedCos
+from keras_sched.annealers.formulas import SchedCos
 from keras_sched.annealers.handmade import as_annealer
 from keras_sched.errors import check_fraction, shown, speaking_as, wrong_value
 
@@ -37,8 +37,8 @@ def combine_scheds(pcts: Iterable[float], scheds: Iterable[Any]) -> CombinedSche
     Args:
         pcts: each phase's share, at least 0. They sum to 1 within 1e-6, and are then scaled to do so exactly. A phase
             of no length is skipped.
-        scheds: the annealers, one a share; each runs through its own positions 0 to 1. A Python function of the
-            position will do, but cannot be saved. Where some have groups, the others' values go to each group.
+        scheds: the annealers, one per share; each runs through its own positions 0 to 1. A Python function of the
+            position works too, but cannot be saved. If some have groups, the others give each group the same value.
 
     Returns:
         An annealer. A boundary belongs to the phase that begins there, position 1 to the last phase.
@@ -63,7 +63,7 @@ def combined_cos(pct: float, start: Ends, middle: Ends, end: Ends) -> CombinedSc
 
     Args:
         pct: the share of training that the first takes, from 0 to 1.
-        start: the value at position 0; a number, or one a parameter group.
+        start: the value at position 0; a number, or one per parameter group.
         middle: the value at position `pct`; the same.
         end: the value at position 1; the same.
 
@@ -101,7 +101,7 @@ class CombinedScheds(Annealer):
 
     @property
     def groups(self) -> int | None:
-        """How many parameter groups have their own value; `None` where all share one."""
+        """How many parameter groups have their own value; `None` if all share one."""
         return next((each.groups for each in self.scheds if each.groups is not None), None)
 
     def get_config(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class CombinedScheds(Annealer):
 
     def in_steps(self, steps: int) -> Callable[[Any], Any]:
         """A function from a tensor of whole steps, 0 to `steps`, to a tensor of their values, in `floatx` or finer."""
-        # Each phase counts from its own first step, in whole numbers: a float32 has no digits for a millionth of it.
+        # Each phase counts its own steps, in whole numbers: a float32 position is too coarse for a million steps.
         firsts = [math.ceil((phase.low - Fraction(SNAP)) * steps) for phase in self.phases]
         lates = [float(first - phase.low * steps) for first, phase in zip(firsts, self.phases, strict=True)]
         widths = [float((phase.high - phase.low) * steps) for phase in self.phases]
@@ -154,11 +154,11 @@ class CombinedScheds(Annealer):
         return lambda step: self._choose(lambda at: within(step, at))
 
     def _choose(self, within: Callable[[int], tuple[Any, Any]]) -> Any:
-        """The values, given for each phase which places are in it, and at which of its own positions."""
+        """The values; `within` gives for a phase which places are in it, and their positions inside it."""
         values = None
         for at, phase in enumerate(self.phases):
             inside, local = within(at)
-            # Not 0 or 1 outside: a curve's slope may be infinite there, and infinity times nothing is no number.
+            # Outside, 0.5 and not 0 or 1: there a slope may be infinite, and infinity times 0 is NaN.
             local = keras.ops.where(inside, keras.ops.clip(local, 0.0, 1.0), 0.5 + 0.0 * local)
             found = self._with_groups(phase.sched.on_tensor(local), phase.sched)
             values = found if values is None else keras.ops.where(self._with_groups(inside, None), found, values)
@@ -171,7 +171,7 @@ class CombinedScheds(Annealer):
 
 
 def _places(pos: np.ndarray, phases: tuple[Phase, ...]) -> list[Any]:
-    """Where in `pos` the positions of each phase are: an index a phase."""
+    """The places in `pos` that belong to each phase: one index per phase."""
     starts = np.array([float(phase.low) for phase in phases[1:]]) - SNAP
     if (pos[1:] >= pos[:-1]).all():  # as the batches of a run are
         edges = [0, *np.searchsorted(pos, starts, side="left").tolist(), len(pos)]
@@ -202,9 +202,9 @@ def _checked_pcts(pcts: tuple[Any, ...]) -> tuple[float, ...]:
 def _check_lengths(pcts: Sequence[Any], scheds: Sequence[Any]) -> None:
     if len(pcts) == len(scheds):
         return
-    received = f"{len(pcts)} pcts and {len(scheds)} scheds"
     cure = "Pass for example `combine_scheds([0.3, 0.7], [SchedLin(0, 1), SchedCos(1, 0)])`."
-    raise wrong_value(received, "each of the scheds has a share of training", cure)
+    expected = "each of the scheds has a share of training"
+    raise wrong_value(f"{len(pcts)} pcts and {len(scheds)} scheds", expected, cure)
 
 
 def _check_groups(scheds: tuple[Annealer, ...]) -> None:
@@ -216,7 +216,7 @@ def _check_groups(scheds: tuple[Annealer, ...]) -> None:
 
 
 def _phases(pcts: tuple[float, ...], scheds: tuple[Annealer, ...]) -> list[Phase]:
-    """The phases that have length, with exact boundaries; those of combined schedules, which they hold, among them."""
+    """The phases longer than 0, with exact boundaries; a combined schedule among them is taken apart."""
     lengths = [simplest_fraction(each) for each in pcts]
     highs = [each / sum(lengths) for each in accumulate(lengths)]
     lows = [Fraction(0), *highs]
@@ -232,7 +232,7 @@ def _flat(low: Fraction, high: Fraction, sched: Annealer) -> list[Phase]:
 
 
 def simplest_fraction(value: float) -> Fraction:
-    """The fraction that was meant: 1/10 for 0.1 and 1/3 for 0.333..., which the float is a rounding of."""
+    """The fraction that the float stands for: 1/10 for 0.1, and 1/3 for 0.333..."""
     exact = Fraction(value)
     simple = exact.limit_denominator(10**6)
     return simple if simple and abs(simple - exact) <= SNAP / 8 * max(1, exact) else exact

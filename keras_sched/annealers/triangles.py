@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_sched.annealers.base import registered
-from keras_sched.annealers.curves import Curve, mix
+from keras_sched.annealers.formulas import Formula, mix
 
 MODES = ("triangular", "triangular2", "exp_range")
 
 
 @registered
 @dataclass(frozen=True, slots=True, repr=False)
-class Triangles(Curve):
+class Triangles(Formula):
     """From `start` to `end` and back, `n_cycles` times; `triangular` describes and checks the arguments."""
 
     n_cycles: int

@@ -1,14 +1,15 @@
 """Cycles of the rate: warm restarts, and triangles."""
 
+import math
 from typing import Any
 
 import keras
 
 from keras_sched.callbacks.recipe import RecipeScheduler
-from keras_sched.errors import shown, speaking_as, wrong_value
+from keras_sched.errors import check_whole, shown, speaking_as, wrong_value
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
-from keras_sched.recipes import sgdr, sgdr_epochs, triangular
+from keras_sched.recipes import sgdr, sgdr_lengths, triangular
 
 
 class SGDR(RecipeScheduler):
@@ -63,18 +64,16 @@ class SGDR(RecipeScheduler):
     ) -> None:
         arguments = {"n_cycles": n_cycles, "cycle_mult": cycle_mult, "cycle_decay": cycle_decay, "warmup": warmup}
         with speaking_as(type(self).__name__):
-            self.epochs = sgdr_epochs(n_cycles, cycle_len, cycle_mult)
+            check_whole("cycle_len", cycle_len, "the epochs of the first cycle", 1)
+            self.epochs = math.ceil(cycle_len * sum(sgdr_lengths(n_cycles, cycle_mult)))
         super().__init__(
             lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
         )
 
     def _check_epochs(self, epochs: int) -> None:
         if epochs != self.epochs:
-            raise wrong_value(
-                f"a fit of {epochs} epochs",
-                f"its {self.arguments['n_cycles']} cycles last {self.epochs} epochs together",
-                f"Pass `epochs={self.epochs}` to `fit`.",
-            )
+            expected = f"its {self.arguments['n_cycles']} cycles last {self.epochs} epochs together"
+            raise wrong_value(f"a fit of {epochs} epochs", expected, f"Pass `epochs={self.epochs}` to `fit`.")
 
 
 class Triangular(RecipeScheduler):
@@ -131,17 +130,15 @@ class Triangular(RecipeScheduler):
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """`triangular` between both rates."""
         groups = len(rate) if isinstance(rate, tuple) else groups_wanted(self.lr_min) or 1
-        low = learning_rates(self.lr_min, groups, argument="lr_min", layer_decay=self._decay(groups))
+        decay = self.layer_decay if groups > 1 else None
+        low = learning_rates(self.lr_min, groups, argument="lr_min", layer_decay=decay)
         if optimizer is None and self.lr is None:
             rate = low  # the peak is the compiled rate, which is not known yet
         return self.build(low, rate, **self.arguments)
 
     def groups_asked(self) -> int | None:
-        """What the shape of either rate asks for."""
+        """As many as either rate has values, or else the weight decay."""
         return super().groups_asked() or groups_wanted(self.lr_min)
 
     def _asking(self) -> str | None:
         return super()._asking() or (f"lr_min={shown(self.lr_min)}" if groups_wanted(self.lr_min) else None)
-
-    def _decay(self, groups: int) -> float | None:
-        return self.layer_decay if groups > 1 else None

@@ -16,7 +16,7 @@ class OneCycle(RecipeScheduler):
 
     Args:
         lr_max: the highest learning rate: a number above 0, `slice(hi)` (the last parameter group `hi`, the others
-            `hi / 10`), `slice(lo, hi)` (geometric over the groups), one number a group, or `None` for the rate that
+            `hi / 10`), `slice(lo, hi)` (geometric over the groups), one number per group, or `None` for the rate that
             the model was compiled with.
         div: `lr_max / div` is the rate at the start.
         div_final: `lr_max / div_final` is the rate at the end.
@@ -24,7 +24,7 @@ class OneCycle(RecipeScheduler):
         moms: momentum (or beta_1) at the start, at the peak and at the end; `None` leaves it alone. The default is
             left out where the optimizer has no momentum; moms that were given are an error there.
         three_phase: fall back to `lr_max / div` in as long as the rise took, then to the end.
-        wd: weight decay in this fit: a number, one a parameter group, or an annealer.
+        wd: weight decay in this fit: a number, one per parameter group, or an annealer.
         total_steps: the length in batches; `epochs` times the steps an epoch by default.
         steps_per_epoch: batches in an epoch, where `fit` cannot know.
         groups: the parameter groups, as for `ParamScheduler`.

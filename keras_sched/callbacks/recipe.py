@@ -1,4 +1,4 @@
-"""What every recipe's callback does: it makes the recipe when it sees the optimizer."""
+"""The callback that all recipes share."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ class RecipeScheduler(Scheduler):
     """A recipe as a callback: it makes the annealers when it sees the optimizer."""
 
     build: Callable[..., dict[str, Any]]
-    """The recipe: a learning rate, or one a parameter group, and `arguments` -> {hyper-parameter: annealer}."""
+    """The recipe: a learning rate, or one per parameter group, and `arguments` -> {hyper-parameter: annealer}."""
     rate_argument = "lr_max"
 
     def __init__(
@@ -41,7 +41,7 @@ class RecipeScheduler(Scheduler):
             self._check_arguments()
 
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
-        """The recipe at one rate, or one a parameter group; `optimizer` is `None` while arguments are checked."""
+        """The recipe at one rate, or one per parameter group; `optimizer` is `None` while arguments are checked."""
         return self.build(rate, **self.arguments)
 
     def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
@@ -52,7 +52,7 @@ class RecipeScheduler(Scheduler):
         return scheds
 
     def groups_asked(self) -> int | None:
-        """What the shape of the learning rate, or of the weight decay, asks for."""
+        """As many as the learning rate has values, or else the weight decay."""
         if isinstance(self.wd, Annealer):
             return groups_wanted(self.lr) or self.wd.groups
         return groups_wanted(self.lr) or groups_wanted(self.wd)
@@ -65,31 +65,25 @@ class RecipeScheduler(Scheduler):
     def _rates(self, optimizer: keras.Optimizer, groups: int) -> Any:
         rate = self.lr if self.lr is not None else compiled_rate(optimizer)
         if rate is None:
-            raise wrong_value(
-                f"{self.rate_argument}=None",
-                "it means the rate the model was compiled with, and that is a schedule",
-                f"Pass `{self.rate_argument}=`, or compile with a number.",
-            )
+            expected = "it means the rate the model was compiled with, and that is a schedule"
+            cure = f"Pass `{self.rate_argument}=`, or compile with a number."
+            raise wrong_value(f"{self.rate_argument}=None", expected, cure)
         return learning_rates(rate, groups, argument=self.rate_argument, layer_decay=self.layer_decay)
 
     def _check_arguments(self) -> None:
-        """Refuse at the door what no optimizer could make right."""
-        groups = groups_wanted(self.lr) or 1
-        rate = 1.0
-        if self.lr is not None:
-            rate = learning_rates(self.lr, groups, argument=self.rate_argument)
-        self.recipe(rate, None)
+        """Raise for what is wrong whatever the optimizer."""
+        rate = 1.0 if self.lr is None else self.lr
+        self.recipe(learning_rates(rate, groups_wanted(self.lr) or 1, argument=self.rate_argument), None)
         if self.wd is not None:
             _weight_decay(self.wd)
 
 
 def _weight_decay(value: Any) -> Any:
-    """A constant weight decay, one a parameter group, or an annealer of it."""
+    """A constant weight decay, one per parameter group, or an annealer of it."""
     if isinstance(value, Annealer) or callable(value):
         return value
     if isinstance(value, Sequence) and not isinstance(value, str):
-        ends = [_weight_decay(one) for one in value]
-        return tuple(ends)
+        return tuple([_weight_decay(one) for one in value])
     decay = number_of(value, "wd")
     if decay < 0:
         raise wrong_value(f"wd={shown(value)}", "a weight decay is at least 0", "Pass for example `wd=0.01`.")

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.curves import Curve, check_scheds, curves_of, differs_by_group
+from keras_sched.curves import RowValues, check_scheds, curves_of, differs_by_group
 from keras_sched.errors import advise, check_whole, shown, speaker, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost
@@ -313,7 +313,7 @@ def _check_optimizer(optimizer: Any) -> None:
         )
 
 
-def _later(curve: Curve, first: int) -> Curve:
+def _later(curve: RowValues, first: int) -> RowValues:
     """A curve that begins at row `first`."""
     return lambda rows: curve(np.maximum(rows - first, 0))
 

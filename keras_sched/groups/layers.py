@@ -8,7 +8,7 @@ import keras
 
 from keras_sched.errors import check_whole, speaking_as, wrong_state, wrong_type, wrong_value
 
-_BACKBONE_SHARE = 0.1  # a nested model that is smaller than this share of the largest one is no backbone
+_BACKBONE_SHARE = 0.1  # a nested model smaller than this share of the largest one is not a backbone
 
 
 def _layer_classes(*names: str) -> tuple[type[keras.Layer], ...]:
@@ -64,11 +64,8 @@ def check_built(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise wrong_type(f"model={model!r}", "it is no Keras model", "Pass a `keras.Model`.")
     if not model.built or not model.weights:
-        raise wrong_state(
-            f"the model `{model.name}` without weights",
-            "groups are made of the layers' weights",
-            "Build it first: call it on a batch, or `model.build((None, ...))`.",
-        )
+        cure = "Build it first: call it on a batch, or `model.build((None, ...))`."
+        raise wrong_state(f"the model `{model.name}` without weights", "groups are made of the layers' weights", cure)
 
 
 def most_groups(model: keras.Model) -> int:
@@ -82,7 +79,7 @@ def unique(things: Iterable[Any]) -> list[Any]:
 
 
 def split_layers(model: keras.Model, n: int, name: str, asking: str | None = None) -> list[list[keras.Layer]]:
-    """`layer_groups` on behalf of `where`, whose argument `name` is the number of groups, or implies it (`asking`)."""
+    """`layer_groups`; errors name the argument `name`, or `asking`, from which the number of groups follows."""
     check_built(model)
     leaves = _leaves(model)
     largest = most_groups(model)
@@ -133,7 +130,7 @@ def _divide(leaves: list[keras.Layer], n: int) -> list[list[keras.Layer]]:
 
 
 def _head_start(model: keras.Model, leaves: list[keras.Layer]) -> int:
-    """The place of the first leaf of the head, 0 where the model has none."""
+    """The index of the first layer of the head, or 0 if the model has none."""
     anchors = _anchors(leaves)
     core = _core(model)
 

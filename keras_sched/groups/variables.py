@@ -32,9 +32,9 @@ def resolve_groups(
         model: a built Keras model.
         groups: a whole number (as in `layer_groups`); a list with, for each group, a list of layers or of regular
             expressions that are searched for in `variable.path`; or a function from a variable to its group's index,
-            which is asked about `variables` alone.
-        variables: what there is to divide: all the model's weights (for a function those that train) by default.
-        asking: the argument that asks for so many groups, as it was typed, where it is not `groups` itself.
+            which is called with each of `variables` only.
+        variables: the variables to divide. By default all of the model's weights, or for a function those that train.
+        asking: for errors, the argument from which the number of groups follows, if it is not `groups` itself.
 
     Raises:
         ValueError: when a variable is in no group or in two, or a layer or pattern is not the model's.
@@ -60,7 +60,7 @@ def group_indices(model: keras.Model, groups: Groups) -> list[int]:
 
 
 def index_variables(variables: Iterable[keras.Variable], resolved: Sequence[Sequence[keras.Variable]]) -> list[int]:
-    """The group of each of `variables`, each of which is in one of the `resolved` groups."""
+    """The group of each of `variables`, from 0; each is in one of the `resolved` groups."""
     index = {id(variable): number for number, group in enumerate(resolved) for variable in group}
     return [index[id(variable)] for variable in variables]
 
@@ -74,11 +74,8 @@ def divide_variables(variables: Sequence[keras.Variable], groups: Groups) -> lis
     if isinstance(groups, numbers.Integral):
         if check_whole("groups", groups, "the number of parameter groups", 2) == 1:
             return [list(variables)]
-        raise wrong_value(
-            f"groups={groups}",
-            "without a model nobody knows the order of the layers",
-            "Pass lists of layers, for example `groups=layer_groups(model, 2)`, name patterns or a function.",
-        )
+        cure = "Pass lists of layers, for example `groups=layer_groups(model, 2)`, name patterns or a function."
+        raise wrong_value(f"groups={groups}", "without a model nobody knows the order of the layers", cure)
     if callable(groups) and not isinstance(groups, keras.Layer):
         return _by_function(groups, variables)
     found = [_members(group, variables, None, number) for number, group in enumerate(_listed(groups))]
@@ -101,11 +98,9 @@ def _by_function(
     indices = [function(variable) for variable in variables]
     for variable, index in zip(variables, indices, strict=True):
         if not isinstance(index, numbers.Integral) or isinstance(index, bool) or index < 0:
-            raise wrong_value(
-                f"groups={_name(function)}",
-                f"for `{variable.path}` it returned {index!r}, which is no group's index: a whole number from 0",
-                "Return 0 for the first group, 1 for the next, and so on.",
-            )
+            expected = f"for `{variable.path}` it returned {index!r}, which is no group's index: a whole number from 0"
+            cure = "Return 0 for the first group, 1 for the next, and so on."
+            raise wrong_value(f"groups={_name(function)}", expected, cure)
     return [
         [variable for variable, index in zip(variables, indices, strict=True) if index == number]
         for number in range(int(max(indices, default=-1)) + 1)
@@ -115,20 +110,16 @@ def _by_function(
 def _listed(groups: Any) -> list[list[Any]]:
     """`groups` as a list of lists of layers and patterns."""
     if not isinstance(groups, list | tuple) or not groups:
-        raise wrong_type(
-            f"groups={_name(groups)}",
-            "groups are a whole number, a list with a list for each group, or a function of a variable",
-            "Pass for example `groups=2`, or `groups=[['^backbone/'], ['^head/']]`.",
-        )
+        expected = "groups are a whole number, a list with a list for each group, or a function of a variable"
+        cure = "Pass for example `groups=2`, or `groups=[['^backbone/'], ['^head/']]`."
+        raise wrong_type(f"groups={_name(groups)}", expected, cure)
     listed = [[group] if isinstance(group, str | keras.Layer) else group for group in groups]
     for number, group in enumerate(listed):
         entries = list(group) if isinstance(group, list | tuple) else [group]
         if not entries or not all(isinstance(entry, str | keras.Layer) for entry in entries):
-            raise wrong_type(
-                f"groups={_name(groups)}",
-                f"group {number} is {_name(group)}, not a list of layers or of name patterns",
-                "Pass for example `groups=[['^backbone/'], ['^head/']]`.",
-            )
+            expected = f"group {number} is {_name(group)}, not a list of layers or of name patterns"
+            cure = "Pass for example `groups=[['^backbone/'], ['^head/']]`."
+            raise wrong_type(f"groups={_name(groups)}", expected, cure)
     return [list(group) for group in listed]
 
 
@@ -138,29 +129,22 @@ def _members(
     """The variables of `universe` that belong to one group."""
     chosen: set[int] = set()
     for entry in group:
-        if isinstance(entry, str):
-            chosen |= _matching(entry, universe, number)
-        else:
-            chosen |= _within(entry, universe, model, number)
+        is_pattern = isinstance(entry, str)
+        chosen |= _matching(entry, universe, number) if is_pattern else _within(entry, universe, model, number)
     return [variable for variable in universe if id(variable) in chosen]
 
 
 def _matching(pattern: str, universe: Sequence[keras.Variable], number: int) -> set[int]:
+    received = f"groups=[..., {pattern!r}, ...]"
     try:
         found = {id(variable) for variable in universe if re.search(pattern, variable.path)}
     except re.error as error:
-        raise wrong_value(
-            f"groups=[..., {pattern!r}, ...]",
-            f"in group {number} that is no regular expression: {error}",
-            f"Pass for example `{re.escape(pattern)!r}`.",
-        ) from error
-    if found:
-        return found
-    raise wrong_value(
-        f"groups=[..., {pattern!r}, ...]",
-        f"in group {number} that pattern matches no variable",
-        f"Pass one that does; the variables are called {_paths(universe)}.",
-    )
+        expected = f"in group {number} that is no regular expression: {error}"
+        raise wrong_value(received, expected, f"Pass for example `{re.escape(pattern)!r}`.") from error
+    if not found:
+        cure = f"Pass one that does; the variables are called {_paths(universe)}."
+        raise wrong_value(received, f"in group {number} that pattern matches no variable", cure)
+    return found
 
 
 def _within(layer: keras.Layer, universe: Sequence[keras.Variable], model: keras.Model | None, number: int) -> set[int]:
@@ -168,11 +152,9 @@ def _within(layer: keras.Layer, universe: Sequence[keras.Variable], model: keras
     inside = {id(weight) for weight in layer.weights} & known
     if inside or (not layer.weights and _is_below(layer, model)):
         return inside
-    raise wrong_value(
-        f"groups=[..., {layer!r}, ...]",
-        f"the layer `{layer.name}` of group {number} is not in the model, or is not built",
-        "Pass layers of this model, for example `groups=layer_groups(model, 2)`.",
-    )
+    expected = f"the layer `{layer.name}` of group {number} is not in the model, or is not built"
+    cure = "Pass layers of this model, for example `groups=layer_groups(model, 2)`."
+    raise wrong_value(f"groups=[..., {layer!r}, ...]", expected, cure)
 
 
 def _is_below(layer: keras.Layer, model: keras.Model | None) -> bool:
@@ -183,31 +165,25 @@ def _is_below(layer: keras.Layer, model: keras.Model | None) -> bool:
 
 
 def _check_once(
-    found: list[list[keras.Variable]],
-    single: Iterable[keras.Variable],
-    needed: Iterable[keras.Variable],
-    groups: Any,
+    found: list[list[keras.Variable]], single: Iterable[keras.Variable], needed: Iterable[keras.Variable], groups: Any
 ) -> None:
     """Raise unless each of `needed` is in a group, and none of `single` is in two."""
     homes: dict[int, list[int]] = {}
     for number, group in enumerate(found):
         for variable in group:
             homes.setdefault(id(variable), []).append(number)
+    received = f"groups={_name(groups)}"
     doubled = [variable for variable in single if len(homes.get(id(variable), [])) > 1]
     if doubled:
         first, second, *_ = homes[id(doubled[0])]
-        raise wrong_value(
-            f"groups={_name(groups)}",
-            f"groups {first} and {second} both have {_paths(doubled)}, and a variable is in one group only",
-            f"Narrow one of them down, for example to the pattern `{_prefix(doubled[0])!r}`, or put both in one group.",
-        )
+        expected = f"groups {first} and {second} both have {_paths(doubled)}, and a variable is in one group only"
+        narrower = f"Narrow one of them down, for example to the pattern `{_prefix(doubled[0])!r}`"
+        raise wrong_value(received, expected, f"{narrower}, or put both in one group.")
     missing = [variable for variable in needed if id(variable) not in homes]
     if missing:
-        raise wrong_value(
-            f"groups={_name(groups)}",
-            f"no group has {_paths(missing)}, and every variable that trains is in one",
-            f"Add them to a group, for example as the pattern `{_prefix(missing[0])!r}`, or freeze them.",
-        )
+        expected = f"no group has {_paths(missing)}, and every variable that trains is in one"
+        cure = f"Add them to a group, for example as the pattern `{_prefix(missing[0])!r}`, or freeze them."
+        raise wrong_value(received, expected, cure)
 
 
 def _prefix(variable: keras.Variable) -> str:

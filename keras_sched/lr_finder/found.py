@@ -1,4 +1,4 @@
-"""What a search found: a named tuple with one learning rate a suggestion, and the curve behind it."""
+"""What a search found: a named tuple with one learning rate per suggestion, and the curve behind it."""
 
 import base64
 import functools
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.errors import NoSuggestion, speaking_as, wrong_type
-from keras_sched.lr_finder.record import Curve, Record
+from keras_sched.lr_finder.record import Record, SearchLosses
 from keras_sched.plot import plot_lr_find, png
 from keras_sched.suggest import Point, points_seen
 
@@ -26,7 +26,7 @@ Spread = tuple[float, float]
 
 
 class LRFound:
-    """What `lr_find` returns: a named tuple with one field a suggestion, a learning rate or `None`.
+    """What `lr_find` returns: a named tuple with one field per suggestion, a learning rate or `None`.
 
     The rest are attributes. It pickles, and a notebook shows it as a table with its plot.
     """
@@ -44,7 +44,7 @@ class LRFound:
     points: dict[str, Point | None]
     """{suggestion: the point (rate, loss) to mark}."""
     spread: dict[str, Spread | None]
-    """{suggestion: the lowest and the highest rate that the searches suggest one by one}; `None` of fewer than two."""
+    """{suggestion: the lowest and the highest rate that single searches suggest}; `None` if there are not two."""
 
     @property
     def lrs(self) -> NDArray[np.float64]:
@@ -105,7 +105,7 @@ class LRFound:
 
 
 def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRFound:
-    """Ask the functions; each one that suggests nothing warns with its reason, and leaves `None`."""
+    """Call the functions; if one suggests nothing, warn with its reason, and have `None` for it."""
     rates: dict[str, float | None] = {}
     points: dict[str, Point | None] = {}
     spread: dict[str, Spread | None] = {}
@@ -135,16 +135,13 @@ def check_functions(functions: Any) -> tuple[SuggestionFunction, ...]:
     listed = tuple(listed)
     for function in listed:
         if not callable(function):
-            raise wrong_type(
-                f"suggest_funcs={functions!r}",
-                "it is a suggestion function, or several",
-                "Pass for example `suggest_funcs=(valley, steep)`.",
-            )
+            cure = "Pass for example `suggest_funcs=(valley, steep)`."
+            raise wrong_type(f"suggest_funcs={functions!r}", "it is a suggestion function, or several", cure)
     return listed
 
 
 def field_names(functions: Sequence[SuggestionFunction]) -> list[str]:
-    """One name a function, its own where it has one; where two would be the same, the later gets `_2`, `_3`."""
+    """One name per function, its own if it has one; of two with the same name, the second gets `_2`, and so on."""
     names: list[str] = []
     for function in functions:
         name = _name(function)
@@ -175,11 +172,9 @@ def _ask(function: SuggestionFunction, lrs: Any, losses: Any, num_it: int) -> tu
         lr, (x, y) = answer
         return float(lr), (float(x), float(y))
     except (TypeError, ValueError) as error:
-        raise wrong_type(
-            f"{answer!r} from `{_name(function)}`",
-            "a suggestion is a rate and the point to mark, `(lr, (x, y))`",
-            "Return that, or raise `NoSuggestion` with the reason why there is none.",
-        ) from error
+        expected = "a suggestion is a rate and the point to mark, `(lr, (x, y))`"
+        cure = "Return that, or raise `NoSuggestion` with the reason why there is none."
+        raise wrong_type(f"{answer!r} from `{_name(function)}`", expected, cure) from error
 
 
 def _spread(function: SuggestionFunction, record: Record) -> Spread | None:
@@ -189,7 +184,7 @@ def _spread(function: SuggestionFunction, record: Record) -> Spread | None:
     return (min(rates), max(rates)) if len(rates) > 1 else None
 
 
-def _rate_of(function: SuggestionFunction, curve: Curve, record: Record) -> float | None:
+def _rate_of(function: SuggestionFunction, curve: SearchLosses, record: Record) -> float | None:
     points = min(len(curve.losses), len(record.lrs))
     try:
         return _ask(function, record.lrs[:points], curve.losses[:points], record.num_it)[0]

@@ -1,4 +1,4 @@
-"""What a search measures: losses as they come, smoothed, the rule that ends it, and the record that is left of it."""
+"""What a search measures: the losses and their smoothing, the rule that ends it, and its record."""
 
 import math
 from collections import Counter
@@ -73,16 +73,16 @@ class Recorder:
             self.stopped = ALL_RUN
 
     def _limit(self) -> float:
-        # Four times a loss below 0 is less than it: the same distance from the best, upwards.
+        # For a best loss below 0, four times it would be lower: so the same distance from it, upwards.
         return self._best + (WORST - 1) * abs(self._best)
 
-    def curve(self) -> "Curve":
+    def curve(self) -> "SearchLosses":
         """What was taken so far."""
-        return Curve(np.array(self.smoothed), np.array(self.raw), self.stopped or INTERRUPTED)
+        return SearchLosses(np.array(self.smoothed), np.array(self.raw), self.stopped or INTERRUPTED)
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class SearchLosses:
     """The losses of one search, smoothed and raw, each of shape (N,), and why it ended."""
 
     losses: Array
@@ -92,7 +92,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What one search found, or several from the same weights: then its losses are the medians.
+    """What one search found, or several from the same weights, whose losses are then the medians.
 
     Args:
         lrs: the rate of each batch, of the last parameter group where there are several; shape (N,).
@@ -108,10 +108,10 @@ class Record:
     raw_losses: Array
     stopped: str
     num_it: int
-    curves: tuple[Curve, ...]
+    curves: tuple[SearchLosses, ...]
 
     @classmethod
-    def of(cls, curves: Sequence[Curve], rates: Callable[[Array], Array], num_it: int) -> "Record":
+    def of(cls, curves: Sequence[SearchLosses], rates: Callable[[Array], Array], num_it: int) -> "Record":
         """The record of some searches; `rates` gives the rate at a position of the search."""
         losses = _median([curve.losses for curve in curves])
         raw_losses = _median([curve.raw_losses for curve in curves])[: len(losses)]
@@ -121,7 +121,7 @@ class Record:
 
     @property
     def band(self) -> tuple[Array, Array] | None:
-        """The lowest and the highest loss of several searches at each batch; `None` of one."""
+        """The lowest and the highest loss of several searches at each batch; `None` for one search."""
         if len(self.curves) == 1:
             return None
         table = _table([curve.losses for curve in self.curves])[:, : len(self.losses)]
@@ -154,7 +154,7 @@ class Record:
 
 
 def _median(losses: Sequence[Array]) -> Array:
-    """The median at each batch that most of the searches reached: one that has ended is as high as can be."""
+    """The median loss at each batch that most of the searches reached; a search that has ended counts as infinite."""
     table = _table(losses)
     with np.errstate(invalid="ignore"):
         median = np.median(table, axis=0) if table.size else np.zeros(0)

@@ -12,7 +12,7 @@ from keras_sched.errors import check_not_negative, check_whole, speaking_as, wro
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
 from keras_sched.lr_finder.progress import Progress
-from keras_sched.lr_finder.record import DATA_ENDED, Array, Curve, Record, Recorder
+from keras_sched.lr_finder.record import DATA_ENDED, Array, Record, Recorder, SearchLosses
 from keras_sched.snapshot import Snapshot
 from keras_sched.step import ScheduledFit, backend
 from keras_sched.step.backend import batches_per_call
@@ -143,7 +143,7 @@ class Search(Scheduler):
     _progress: Progress
 
     def _forget(self) -> None:
-        self._curves: list[Curve] = []
+        self._curves: list[SearchLosses] = []
         self._recorder = Recorder(self.num_it, stop_div=self.stop_div)
         self._waiting: list[Any] = []  # losses that were not read yet
         self.run = self._before = 0  # batches

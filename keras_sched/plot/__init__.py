@@ -1,6 +1,6 @@
-"""Every picture: what a search found, what a schedule does. Alone in importing matplotlib, and only where it draws.
+"""Every picture: what a search found, what a schedule does. Only this folder imports matplotlib, when it draws.
 
-Nothing is shown by force. A new figure is pyplot's own, so that a notebook shows it and `plt.savefig` finds it.
+Nothing opens a window by itself. A new figure is pyplot's own, so that a notebook shows it and `plt.savefig` finds it.
 """
 
 from keras_sched.plot.canvas import png

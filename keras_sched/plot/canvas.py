@@ -27,10 +27,10 @@ LABEL = "keras_sched"
 
 
 def new_figure(size: tuple[float, float]) -> "Figure":
-    """Make a figure of pyplot's, for `where`; `size` in inches.
+    """Make a figure of pyplot's; `size` in inches.
 
-    Nobody closes windows where there are none: where pictures only go to files, the figure made here before this one
-    is taken off pyplot's list (whoever holds it still has it), or twenty of them would bring a warning.
+    If pictures only go to files, nobody closes a window, and pyplot would warn after twenty figures: so the figure that
+    was made here before is taken off pyplot's list. Who holds it can still use it.
     """
     with needing("matplotlib"):
         import matplotlib as mpl
@@ -46,7 +46,7 @@ def new_figure(size: tuple[float, float]) -> "Figure":
 
 
 def seen_once(figure: "Figure") -> "Figure":
-    """Return the figure, for a caller to return: a notebook would show it twice, as the cell's value and as open."""
+    """Return the figure; a notebook then shows it once, and not both as the cell's value and as an open figure."""
     import matplotlib as mpl
 
     if "inline" in mpl.get_backend().lower():
@@ -75,7 +75,7 @@ def png(draw: Callable[["Axes"], object], *, size: tuple[float, float] = (6.4, 4
 
 
 def dress(ax: "Axes") -> None:
-    """Give an Axes a light grid, and take away the frame on the sides that bear no scale."""
+    """Give an Axes a light grid, and a frame only on the sides with a scale."""
     ax.grid(alpha=0.25, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

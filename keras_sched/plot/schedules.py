@@ -24,19 +24,19 @@ STYLES = (
 )
 MOST_POINTS = 5000  # of a line: more than a picture is wide
 MOST_PHASES = 40  # more boundaries than this would hide the curve
-DECADES = 4  # below the largest value, on a logarithmic axis: an annealing towards 0 would take up all of it
+DECADES = 4  # below the largest value, on a logarithmic axis: values near 0 would take up all of it
 EPOCH_STEPS = [digit * 10**power for power in range(7) for digit in (1, 2, 2.5, 5) if digit * 10**power % 1 == 0]
 
 
 class Ruler(NamedTuple):
-    """The horizontal axis: what it counts, and the epochs in one of that (`None` where unknown)."""
+    """The horizontal axis: its unit, and the epochs in one unit (`None` if unknown)."""
 
     name: str
     epochs: float | None
 
 
 class Track(NamedTuple):
-    """What one Axes shows: values, (N,) or (N, groups), at places on the ruler, and where its phases meet."""
+    """What one Axes shows: values, (N,) or (N, groups), at places on the ruler, and the boundaries of its phases."""
 
     at: np.ndarray
     values: np.ndarray
@@ -55,14 +55,14 @@ def plot_sched(
     """Plot schedules without a model: any recipe, or whatever `ParamScheduler` takes.
 
     Args:
-        scheds: {hyper-parameter: annealer, or a list of annealers, one a parameter group}.
+        scheds: {hyper-parameter: annealer, or a list of annealers, one per parameter group}.
         keys: the hyper-parameters to plot, of those in `scheds`; `None` is all.
         figsize: width and height in inches; `None` fits the number of plots.
         epochs: how many epochs the schedule lasts, at least 1: they are shown on a second axis.
         steps_per_epoch: how many batches an epoch has, at least 1; with `epochs`, the values are those of each batch.
 
     Returns:
-        A figure with one Axes a hyper-parameter and one line a group; thin upright lines part the phases.
+        A figure with one Axes per hyper-parameter and one line per group; thin upright lines part the phases.
 
     Raises:
         ValueError: when `scheds` is empty, a key is not in it, a list holds an annealer of several groups, `epochs` or
@@ -96,7 +96,7 @@ def plot_hps(
     figsize: tuple[float, float] | None = None,
     steps_per_epoch: int | None = None,
 ) -> "Figure":
-    """Plot recorded values, {hyper-parameter: (N,) or (N, groups), one a batch}, as `plot_sched` plots a recipe."""
+    """Plot recorded values, {hyper-parameter: (N,) or (N, groups), one per batch}, as `plot_sched` plots a recipe."""
     names = _chosen(hps, keys)
     if not all(len(hps[name]) for name in names):
         raise wrong_state("no batch run", "it draws the values used", "Call it after `model.fit`.")
@@ -117,7 +117,7 @@ def _chosen(known: Mapping[str, Any], keys: Iterable[str] | str | None) -> list[
 
 
 def _ruler(epochs: int | None, steps_per_epoch: int | None) -> tuple[Ruler, int | None]:
-    """The horizontal axis of a preview, and the number of batches where it is known."""
+    """The horizontal axis of a preview, and the number of batches if it is known."""
     if epochs is not None:
         check_whole("epochs", epochs, "how many epochs the schedule lasts", 5)
     if steps_per_epoch is None:
@@ -160,7 +160,7 @@ def _sample(name: str, sched: Any, positions: np.ndarray) -> np.ndarray:
 
 
 def _boundaries(sched: Any) -> list[float]:
-    """Where one phase of a combined annealer gives way to the next, also in phases that are combined themselves."""
+    """The positions between the phases of a combined annealer, and of those combined inside it."""
     if isinstance(sched, list | tuple):
         return sorted({at for each in sched for at in _boundaries(each)})
     found, start = set(), 0.0
@@ -224,8 +224,8 @@ def _draw_scales(ax: "Axes", name: str, track: Track, ruler: Ruler) -> None:
 def _log_helps(values: np.ndarray) -> bool:
     """Whether a third of the values would lie on the floor of a linear axis, below a twentieth of the largest.
 
-    True of exponential curves and of groups whose rates lie far apart, and not of a one-cycle or a cosine, which the
-    field is used to see on a linear axis. A 0 here and there, such as an annealing ends at, is no obstacle.
+    They would for an exponential annealer and for groups with very different rates; not for one cycle or a cosine,
+    which are usually shown on a linear axis. A few values may be 0, such as the last one.
     """
     positive = values[values > 0]
     if (values < 0).any() or positive.size < 0.95 * values.size or not positive.size:
@@ -245,12 +245,12 @@ def _limit_decades(ax: "Axes", values: np.ndarray) -> None:
 
 
 def _width(ax: "Axes") -> float:
-    """In inches, as far as it is known before the layout."""
+    """In inches, as known before the layout."""
     return ax.get_window_extent().width / ax.figure.dpi
 
 
 def _epoch_ticks(last: int, width: float) -> list[int]:
-    """Round numbers of epochs from 0 to the last, which is one of them."""
+    """Round numbers of epochs from 0, and the last epoch."""
     most = max(3, min(10, int(2.5 * width)))  # as many as there is room for
     roomy = [int(step) for step in EPOCH_STEPS if last <= step * most]
     step = next((step for step in roomy if last % step == 0 and last >= 3 * step), roomy[0])

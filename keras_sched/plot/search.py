@@ -40,18 +40,18 @@ def plot_lr_find(
     Args:
         lrs: the rates tried; shape (N,).
         losses: the loss at each; shape (N,).
-        skip_start: so many points at the start are shown pale, 0 or more.
-        skip_end: so many points at the end are shown pale, 0 or more.
+        skip_start: how many points at the start are shown pale, 0 or more.
+        skip_end: how many points at the end are shown pale, 0 or more.
         suggestions: the points to mark, (rate, loss) points in a list or by name; a `None` among them is left out.
-        names: the names of the suggestions, one each, where they are a list.
+        names: the names of the suggestions, one each, if they are a list.
         ax: the Axes to draw on; `None` makes a new figure.
         band: the lowest and the highest loss of several searches; two of shape (N,). The legend names it so.
         diverged: the point (rate, loss) at which the search diverged.
         **plot_arguments: what else `Axes.plot` takes, for the curve (`color`, `label`, ...).
 
     Returns:
-        The Axes. The curve is its first line; the skipped ends and the marks follow as further lines. What rises far
-        above the descent leaves the picture, unless the Axes had data or limits before; a mark out there is put on the
+        The Axes. The curve is its first line; the skipped ends and the marks follow as further lines. Losses
+        far above the descent are cut off, unless the Axes had data or limits before; a mark up there is put on the
         edge, and the legend says so.
 
     Raises:
@@ -128,7 +128,7 @@ def _draw_curve(ax: "Axes", rates: np.ndarray, values: np.ndarray, shown: slice,
 
 
 def _draw_marks(ax: "Axes", marks: list[tuple[str, Point]], diverged: Point | None) -> None:
-    """Mark the points, and of those in one place each as a ring around the next."""
+    """Mark the points; of several in one place, each is a ring around the next."""
     looks = [look for look, _ in zip(itertools.cycle(MARKERS), marks, strict=False)]
     if diverged is not None:
         marks, looks = [*marks, ("diverged", diverged)], [*looks, ("X", "0.45")]
@@ -155,7 +155,7 @@ def _rings(ax: "Axes", points: list[Point]) -> list[int]:
 
 
 def _draw_legend(ax: "Axes") -> None:
-    """Name what is seen: a few things inside, on a ground of their own, and many beside, in a figure made wider."""
+    """A legend: inside the plot for a few names, beside it in a wider figure for many."""
     from matplotlib.legend_handler import HandlerLine2D
     from matplotlib.lines import Line2D
 
@@ -169,7 +169,7 @@ def _draw_legend(ax: "Axes") -> None:
 
 
 def _made_room(ax: "Axes", inches: float) -> bool:
-    """Make the figure wider, once, if it is one made here; nobody else's changes."""
+    """Make the figure wider, once, if it was made here; return whether it was."""
     figure: Any = ax.figure
     if figure.get_label() != LABEL or figure.axes != [ax]:
         return False
@@ -186,12 +186,12 @@ def _key(key: Any, line: Any) -> None:
 
 
 def _set_view(ax: "Axes", low: np.ndarray, high: np.ndarray, *, outliers: float = 0.0) -> None:
-    """Show the descent: what rises far beyond its start, or lies among the outliers (a share), leaves the picture."""
+    """Set the limits to the descent: cut off what rises far above its start, and the share `outliers`."""
     if not len(high) or not np.isfinite([*low, *high]).all():
         return
     bottom, top = np.quantile(low, outliers), np.quantile(high, 1 - outliers)
     start = np.quantile(high[: high.argmin() + 1], 1 - outliers)
-    # Noise may hold the lowest point, at the very start: then the level of most points says where the descent began.
+    # If noise puts the lowest point at the very start, the level of most points says where the descent began.
     top = min(top, max(start, 2 * np.median(high) - bottom))
     margin = (0.06 + 4 * outliers) * (top - bottom)
     if margin > 0:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.curves import Curve
+from keras_sched.curves import RowValues
 from keras_sched.errors import wrong_value
 from keras_sched.hypers import RATE, momentum_attribute
 from keras_sched.step.backend import backend
@@ -30,7 +30,7 @@ class Plan:
         grouped: the attributes that have a value for each parameter group.
     """
 
-    curves: Mapping[str, Curve]
+    curves: Mapping[str, RowValues]
     total: int
     groups: int = 1
     group_of: Mapping[int, int] = field(default_factory=dict)
@@ -147,7 +147,7 @@ class InnerOptimizer:
 
     def _make_table(self) -> None:
         """The scheduled columns, and beside them those that let every later fit share the compiled step."""
-        curves: dict[str, Curve] = {}
+        curves: dict[str, RowValues] = {}
         for plan in self.plans:
             curves |= plan.curves
         momentum = momentum_attribute(self.optimizer)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.curves import Curve
+from keras_sched.curves import RowValues
 from keras_sched.errors import wrong_value
 from keras_sched.hypers import RATE
 from keras_sched.step.proxy import Proxy
@@ -35,7 +35,7 @@ class Table:
 
     def __init__(
         self,
-        curves: Mapping[str, Curve],
+        curves: Mapping[str, RowValues],
         nominal: Mapping[str, float | None],
         total: int,
         groups: int = 1,

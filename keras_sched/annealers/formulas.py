@@ -15,7 +15,7 @@ from keras_sched.errors import check_positive, shown, speaking_as, wrong_value
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Curve(Annealer):
+class Formula(Annealer):
     """A formula between two ends, written once for NumPy and for `keras.ops`."""
 
     start: Ends
@@ -23,17 +23,17 @@ class Curve(Annealer):
 
     def __post_init__(self) -> None:
         with speaking_as(type(self).__name__):
-            self.check_arguments()
+            for name in ("start", "end"):
+                object.__setattr__(self, name, checked_ends(name, getattr(self, name)))
+            common_groups(start=self.start, end=self.end)
+            self._settle()
 
-    def check_arguments(self) -> None:
-        """Raise unless there is such a curve; an error names the class."""
-        for name in ("start", "end"):
-            object.__setattr__(self, name, checked_ends(name, getattr(self, name)))
-        common_groups(start=self.start, end=self.end)
+    def _settle(self) -> None:
+        """What else a formula checks or computes."""
 
     @property
     def groups(self) -> int | None:
-        """How many parameter groups have their own value; `None` where all share one."""
+        """How many parameter groups have their own value; `None` if all share one."""
         return common_groups(start=self.start, end=self.end)
 
     @abstractmethod
@@ -55,18 +55,17 @@ class Curve(Annealer):
 
 
 def mix(ops: Any, start: Any, end: Any, share: Any, rest: Any) -> Any:
-    """From `start` (`share` 0, `rest` 1) to `end` (`share` 1, `rest` 0), of which it meets both exactly."""
+    """`start` at `share` 0 and `end` at `share` 1, both exact; `rest` is 1 minus `share`."""
     return ops.where(share < 0.5, start + share * (end - start), end + rest * (start - end))
 
 
 @registered
 @dataclass(frozen=True, slots=True, repr=False)
-class SchedLin(Curve):
+class SchedLin(Formula):
     """A straight line from `start` to `end`.
 
     Args:
-        start: the value at position 0; a number, or one a parameter group.
-        end: the value at position 1; the same.
+        start, end: the values at positions 0 and 1; each a number, or one per parameter group.
 
     Example:
         >>> from keras_sched import SchedLin
@@ -83,12 +82,11 @@ class SchedLin(Curve):
 
 @registered
 @dataclass(frozen=True, slots=True, repr=False)
-class SchedCos(Curve):
+class SchedCos(Formula):
     """Half a cosine from `start` to `end`: slow, fast in the middle, slow.
 
     Args:
-        start: the value at position 0; a number, or one a parameter group.
-        end: the value at position 1; the same.
+        start, end: the values at positions 0 and 1; each a number, or one per parameter group.
 
     Example:
         >>> from keras_sched import SchedCos
@@ -100,19 +98,18 @@ class SchedCos(Curve):
 
     def _between(self, ops: Any, pos: Any, constants: tuple[Any, ...]) -> Any:
         start, end = constants
-        # A squared sine counted from the nearer end: 1 - cos would lose its digits there, in float32 soon.
+        # A squared sine, counted from the nearer end: there `1 - cos` would lose its digits in float32.
         share = ops.square(ops.sin(0.5 * math.pi * ops.where(pos < 0.5, pos, 1 - pos)))
         return ops.where(pos < 0.5, start + share * (end - start), end + share * (start - end))
 
 
 @registered
 @dataclass(frozen=True, slots=True, repr=False)
-class SchedNo(Curve):
-    """`start` at every position; `end` is there for the likeness to the others.
+class SchedNo(Formula):
+    """`start` at every position; it takes an `end` as the other annealers do.
 
     Args:
-        start: the value; a number, or one a parameter group.
-        end: kept, and not used (its length still says how many groups there are).
+        start, end: the value, and one that is not used; each a number, or one per parameter group.
 
     Example:
         >>> from keras_sched import SchedNo
@@ -129,12 +126,11 @@ class SchedNo(Curve):
 
 @registered
 @dataclass(frozen=True, slots=True, repr=False)
-class SchedExp(Curve):
+class SchedExp(Formula):
     """From `start` to `end` by the same factor each step: a straight line on a logarithmic axis.
 
     Args:
-        start: the value at position 0, not zero; a number, or one a parameter group.
-        end: the value at position 1, not zero and of the same sign; the same.
+        start, end: the values at positions 0 and 1, of the same sign; each a number, or one per parameter group.
 
     Raises:
         ValueError: when an end is zero, or when they differ in sign.
@@ -150,11 +146,9 @@ class SchedExp(Curve):
     up: Ends = field(init=False, compare=False)
     down: Ends = field(init=False, compare=False)
 
-    def check_arguments(self) -> None:
-        """Raise unless there is such a curve."""
-        Curve.check_arguments(self)
+    def _settle(self) -> None:
         _check_signs(self)
-        # The root of the ratio: the ratio itself can overflow, as can its inverse.
+        # The root of the ratio, as the ratio itself can overflow.
         start, end = (np.sqrt(np.abs(each)) for each in (self.start, self.end))
         object.__setattr__(self, "up", checked_ends("up", end / start))
         object.__setattr__(self, "down", checked_ends("down", start / end))
@@ -164,19 +158,17 @@ class SchedExp(Curve):
 
     def _between(self, ops: Any, pos: Any, constants: tuple[Any, ...]) -> Any:
         start, end, up, down = constants
-        # Seen from the nearer end, so that both are met exactly.
-        twice = 2 * ops.where(pos < 0.5, pos, 1 - pos)
+        twice = 2 * ops.where(pos < 0.5, pos, 1 - pos)  # from the nearer end, so that both ends are exact
         return ops.where(pos < 0.5, start * ops.power(up, twice), end * ops.power(down, twice))
 
 
 @registered
 @dataclass(frozen=True, slots=True, repr=False)
-class SchedPoly(Curve):
+class SchedPoly(Formula):
     """From `start` to `end` as `pos ** power`: late with a power above 1, early below.
 
     Args:
-        start: the value at position 0; a number, or one a parameter group.
-        end: the value at position 1; the same.
+        start, end: the values at positions 0 and 1; each a number, or one per parameter group.
         power: the exponent, above 0.
 
     Raises:
@@ -192,9 +184,7 @@ class SchedPoly(Curve):
 
     power: float
 
-    def check_arguments(self) -> None:
-        """Raise unless there is such a curve."""
-        Curve.check_arguments(self)
+    def _settle(self) -> None:
         check_positive("power", self.power, "the exponent of the position", "2")
         object.__setattr__(self, "power", float(self.power))
 
@@ -209,15 +199,14 @@ class SchedPoly(Curve):
 
 @registered
 @dataclass(frozen=True, slots=True, repr=False)
-class SchedInvSqrt(Curve):
+class SchedInvSqrt(Formula):
     """`start / sqrt(1 + c * pos)`, with `c` such that position 1 has `end`.
 
     Args:
-        start: the value at position 0, not zero; a number, or one a parameter group.
-        end: the value at position 1, not zero and of the same sign; the same.
+        start, end: the values at positions 0 and 1, of the same sign; each a number, or one per parameter group.
 
     Raises:
-        ValueError: when an end is zero, or when they differ in sign: the curve reaches neither.
+        ValueError: when an end is zero, or when they differ in sign.
 
     Example:
         >>> from keras_sched import SchedInvSqrt
@@ -227,14 +216,12 @@ class SchedInvSqrt(Curve):
     The decay of Vaswani et al., "Attention Is All You Need" (2017).
     """
 
-    def check_arguments(self) -> None:
-        """Raise unless there is such a curve."""
-        Curve.check_arguments(self)
+    def _settle(self) -> None:
         _check_signs(self)
 
     def _between(self, ops: Any, pos: Any, constants: tuple[Any, ...]) -> Any:
         start, end = constants
-        # 1 + c * pos is a mean of 1 and (start/end)²; seen from the nearer end, so that both are met exactly.
+        # 1 + c * pos is a mean of 1 and (start/end)²; counted from the nearer end, so that both ends are exact.
         from_start = start / ops.sqrt((1 - pos) + pos * ops.square(start / end))
         from_end = end / ops.sqrt(pos + (1 - pos) * ops.square(end / start))
         return ops.where(pos < 0.5, from_start, from_end)
@@ -242,12 +229,11 @@ class SchedInvSqrt(Curve):
 
 @registered
 @dataclass(frozen=True, slots=True, repr=False)
-class SchedOneMinusSqrt(Curve):
+class SchedOneMinusSqrt(Formula):
     """`end + (start - end) * (1 - sqrt(pos))`: steep at first, then gentle.
 
     Args:
-        start: the value at position 0; a number, or one a parameter group.
-        end: the value at position 1; the same.
+        start, end: the values at positions 0 and 1; each a number, or one per parameter group.
 
     Example:
         >>> from keras_sched import SchedOneMinusSqrt
@@ -263,22 +249,15 @@ class SchedOneMinusSqrt(Curve):
         return mix(ops, start, end, root, (1 - pos) / (1 + root))
 
 
-def _check_signs(curve: Curve) -> None:
-    start, end = np.broadcast_arrays(curve.start, curve.end)
-    if (np.sign(start) * np.sign(end) > 0).all():
-        return
-    received = f"start={shown(curve.start)}, end={shown(curve.end)}"
-    cure = "Pass a small end, for example `end=1e-6`, or use `SchedCos`, which reaches zero."
-    raise wrong_value(received, f"{type(curve).__name__} needs both ends non-zero and of one sign", cure)
+def _check_signs(annealer: Formula) -> None:
+    if not (np.sign(annealer.start) * np.sign(annealer.end) > 0).all():
+        received = f"start={shown(annealer.start)}, end={shown(annealer.end)}"
+        cure = "Pass a small end, for example `end=1e-6`, or use `SchedCos`, which reaches zero."
+        raise wrong_value(received, f"{type(annealer).__name__} needs both ends non-zero and of one sign", cure)
 
 
 def sched_lin(start: Ends, end: Ends, pos: Any) -> Any:
-    """The value of `SchedLin(start, end)` at `pos`.
-
-    Args:
-        start: the value at position 0; a number, or one a parameter group.
-        end: the value at position 1; the same.
-        pos: one position or many: a number, an array or a tensor.
+    """The value of `SchedLin(start, end)` at `pos`, which is a number, an array or a tensor.
 
     Example:
         >>> from keras_sched import sched_lin
@@ -289,12 +268,7 @@ def sched_lin(start: Ends, end: Ends, pos: Any) -> Any:
 
 
 def sched_cos(start: Ends, end: Ends, pos: Any) -> Any:
-    """The value of `SchedCos(start, end)` at `pos`.
-
-    Args:
-        start: the value at position 0; a number, or one a parameter group.
-        end: the value at position 1; the same.
-        pos: one position or many: a number, an array or a tensor.
+    """The value of `SchedCos(start, end)` at `pos`, which is a number, an array or a tensor.
 
     Example:
         >>> from keras_sched import sched_cos
@@ -305,12 +279,7 @@ def sched_cos(start: Ends, end: Ends, pos: Any) -> Any:
 
 
 def sched_no(start: Ends, end: Ends, pos: Any) -> Any:
-    """The value of `SchedNo(start, end)` at `pos`.
-
-    Args:
-        start: the value; a number, or one a parameter group.
-        end: not used.
-        pos: one position or many: a number, an array or a tensor.
+    """The value of `SchedNo(start, end)` at `pos`, which is a number, an array or a tensor.
 
     Example:
         >>> from keras_sched import sched_no
@@ -321,12 +290,7 @@ def sched_no(start: Ends, end: Ends, pos: Any) -> Any:
 
 
 def sched_exp(start: Ends, end: Ends, pos: Any) -> Any:
-    """The value of `SchedExp(start, end)` at `pos`.
-
-    Args:
-        start: the value at position 0; a number, or one a parameter group.
-        end: the value at position 1; the same.
-        pos: one position or many: a number, an array or a tensor.
+    """The value of `SchedExp(start, end)` at `pos`, which is a number, an array or a tensor.
 
     Example:
         >>> from keras_sched import sched_exp
