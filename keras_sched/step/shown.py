@@ -17,8 +17,8 @@ class ShownRate:
     """Lets `optimizer.learning_rate` be the scheduled rate.
 
     The variable behind it keeps the compiled rate, so that this is what a checkpoint saves. A write during the fit
-    lands in the variable. When the next epoch begins, what was written scales the rest of the schedule, and the variable gets
-    the compiled rate back.
+    lands in the variable. When the next epoch begins, the rest of the schedule is scaled by what was written over what
+    was shown, and the variable gets the compiled rate back.
 
     Args:
         optimizer: the inner optimizer whose rate is scheduled.
