@@ -187,6 +187,8 @@ class Backend(ABC):
     """Whether a step is compiled with Python numbers as constants."""
     traces_conditions = False
     """Whether both branches of a condition run while the step is traced, also in an eager loop."""
+    looks_at_a_batch = True
+    """Whether a model's first `fit` takes a batch to build from."""
 
     @abstractmethod
     def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
@@ -216,8 +218,8 @@ class Backend(ABC):
     def check_model(self, model: keras.Model) -> None:
         """Raise where `model` cannot be scheduled on this backend."""
 
-    def contents(self, model: keras.Model) -> Iterator[tuple[Any, Callable[[], Content]]]:
-        """(key, how to read it) of a model's state that is in no Keras variable."""
+    def contents(self, model: keras.Model) -> Iterator[tuple[Any, Content]]:
+        """(key, content) of a model's state that is in no Keras variable."""
         yield from ()
 
     def has_value(self, variable: keras.Variable) -> bool:

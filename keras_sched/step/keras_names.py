@@ -27,6 +27,7 @@ NAMES = (
     PrivateName("_apply_weight_decay", "optimizer", "called once a parameter group, with its rate and decay", "3.12"),
     PrivateName("_backend_update_step", "optimizer", "called once a parameter group, with its values", "3.12"),
     PrivateName("_clip_gradients", "optimizer", "`clipvalue` as a tensor", "3.12"),
+    PrivateName("_compile_loss", "model", "whether its first fit is to look at a batch", "3.12"),
     PrivateName("_flatten_layers", "model", "every layer, and the layers in a layer", "3.12"),
     PrivateName("_get_current_learning_rate", "optimizer", "shows the rate in use to other callbacks", "3.12"),
     PrivateName("_get_state_sharding_spec", "model of JAX", "the sharding of a step's results", "3.12"),

@@ -92,6 +92,8 @@ class TensorFlowStep(WindowedStep):
 class TensorFlowBackend(Backend):
     """See `Backend`."""
 
+    looks_at_a_batch = False
+
     def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
         """A step for a model that `fit` is about to train."""
         return TensorFlowStep(model, overrides, layouts)
