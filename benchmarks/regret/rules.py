@@ -1,0 +1,40 @@
+"""The rules that are judged: every suggestion of the library, and what one would do without them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.regret.curves import NUM_IT
+from benchmarks.regret.regrets import DEFAULT_RATES, Rule, Search
+from keras_sched import inflection, min_grad, minimum, slide, steep, valley
+
+
+def _of(suggest: Callable[..., Any]) -> Rule:
+    return lambda search: suggest(*search.seen, NUM_IT)[0]
+
+
+def between_minimum_and_steep(search: Search) -> float:
+    """The rule of fastai's book: between a tenth of the rate at the lowest loss and the rate of the steepest fall."""
+    return float(np.sqrt(_of(minimum)(search) * _of(steep)(search)))
+
+
+def random_rate(search: Search) -> float:
+    """Any of 1e-5 to 1, each factor of ten alike; the same for a search each time."""
+    seed = [search.seed, *search.task.encode(), *search.optimizer.encode()]
+    return float(10 ** np.random.default_rng(seed).uniform(-5, 0))
+
+
+RULES: dict[str, Rule] = {
+    "minimum": _of(minimum),
+    "slide": _of(slide),
+    "valley": _of(valley),
+    "steep": _of(steep),
+    "min_grad": _of(min_grad),
+    "inflection": _of(inflection),
+    "fastai's book": between_minimum_and_steep,
+}
+WITHOUT_SEARCH: dict[str, Rule] = {
+    "default rate": lambda search: DEFAULT_RATES[search.optimizer],
+    "random rate": random_rate,
+}
