@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.regret.curves import measure
+from benchmarks.regret.picture import draw
 from benchmarks.regret.regrets import COLUMNS, tell
 from benchmarks.regret.rules import RULES, WITHOUT_SEARCH
 from benchmarks.regret.tasks import DEVELOPMENT, OPTIMIZERS, TEST
@@ -29,6 +29,8 @@ SEEDS = 5
 
 def measure_all(tasks: int | None, seeds: int, rates: np.ndarray, keep: Path | None) -> dict[str, Any]:
     """Every task with every optimizer, or the first few tasks of each half."""
+    from benchmarks.regret.curves import measure  # needs JAX
+
     record: dict[str, Any] = {"rates": [float(f"{rate:.5g}") for rate in rates], **{half: [] for half in HALVES}}
     for half, listed in HALVES.items():
         for task in listed[:tasks]:
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two tasks of each half, three seeds: about a minute")
     parser.add_argument("--keep", type=Path, help="a file for what was measured, as JSON")
     parser.add_argument("--read", type=Path, help="a file that --keep wrote: its tables, without measuring again")
+    parser.add_argument("--picture", type=Path, help="a file for the picture of one search and what its rates are worth")
     options = parser.parse_args()
     if options.read is not None:
         record = json.loads(options.read.read_text(encoding="utf-8"))
@@ -64,6 +67,8 @@ def main() -> None:
         quick = (2, 3, RATES[::2]) if options.quick else (None, SEEDS, RATES)
         record = measure_all(*quick, options.keep)
     print_tables(record)
+    if options.picture is not None:
+        draw(record, options.picture)
 
 
 def _lines(record: dict[str, Any]) -> str:

@@ -8,15 +8,14 @@ import numpy as np
 
 from benchmarks.regret.data import Data
 from benchmarks.regret.oracle import Oracle, State
+from benchmarks.regret.regrets import NUM_IT, WORST
 from benchmarks.regret.tasks import BATCH, EPOCHS, OPTIMIZERS, Task
 from keras_sched import lr_find
 
-NUM_IT = 100
 SEARCHES = 3
-PRETRAINED = {"rate": 3e-3, "epochs": 10}  # with Adam
+"""From the first seeds of the oracle."""
 
-WORST = 10.0
-"""Times the untrained loss: what a loss that is greater, or not finite, counts as."""
+PRETRAINED = {"rate": 3e-3, "epochs": 10}  # with Adam
 
 Measured = dict[str, Any]
 

@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.regret.curves import NUM_IT, WORST
 from keras_sched.annealers import SchedExp
 from keras_sched.errors import NoSuggestion
 from keras_sched.lr_finder.record import Recorder
 from keras_sched.suggest import points_seen
+
+NUM_IT = 100
+"""The batches of a search, as by default."""
+
+WORST = 10.0
+"""Times the untrained loss: what a loss that is greater, or not finite, counts as."""
 
 FLOOR = 0.02
 """Of the untrained loss: what is less than this counts as nothing."""

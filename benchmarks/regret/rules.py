@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.regret.curves import NUM_IT
-from benchmarks.regret.regrets import DEFAULT_RATES, Rule, Search
-from keras_sched import inflection, min_grad, minimum, slide, steep, valley
+from benchmarks.regret.regrets import DEFAULT_RATES, NUM_IT, Rule, Search
+from keras_sched import halfway, inflection, min_grad, minimum, slide, steep, valley
 
 
 def _of(suggest: Callable[..., Any]) -> Rule:
@@ -16,7 +15,7 @@ def _of(suggest: Callable[..., Any]) -> Rule:
 
 def between_minimum_and_steep(search: Search) -> float:
     """The rule of fastai's book: between a tenth of the rate at the lowest loss and the rate of the steepest fall."""
-    return float(np.sqrt(_of(minimum)(search) * _of(steep)(search)))
+    return float(np.sqrt(_of(minimum)(search) * unguarded_steep(search)))
 
 
 def random_rate(search: Search) -> float:
@@ -25,13 +24,21 @@ def random_rate(search: Search) -> float:
     return float(10 ** np.random.default_rng(seed).uniform(-5, 0))
 
 
+def unguarded_steep(search: Search) -> float:
+    """The rate of the steepest fall, wherever it lies: fastai's."""
+    rates, losses = search.seen
+    return float(rates[(np.diff(losses) / np.diff(np.log(rates))).argmin()])
+
+
 RULES: dict[str, Rule] = {
+    "halfway": _of(halfway),
     "minimum": _of(minimum),
     "slide": _of(slide),
     "valley": _of(valley),
     "steep": _of(steep),
     "min_grad": _of(min_grad),
     "inflection": _of(inflection),
+    "steep, unguarded": unguarded_steep,
     "fastai's book": between_minimum_and_steep,
 }
 WITHOUT_SEARCH: dict[str, Rule] = {

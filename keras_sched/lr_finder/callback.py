@@ -12,7 +12,7 @@ from keras_sched.lr_finder.found import LRFound, SuggestionFunction, check_funct
 from keras_sched.lr_finder.record import Record
 from keras_sched.lr_finder.search import Search
 from keras_sched.snapshot import Snapshot, take
-from keras_sched.suggest import valley
+from keras_sched.suggest import DEFAULT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,12 +87,12 @@ class LRFinder(Search):
         """Ask suggestion functions for a learning rate.
 
         Args:
-            functions: as `suggest_funcs` of `lr_find`; `valley` where none is given.
+            functions: as `suggest_funcs` of `lr_find`; `halfway` and `valley` where none is given.
 
         Returns:
             What `lr_find` returns.
         """
-        asked = check_functions(functions or valley, "LRFinder.suggest")
+        asked = check_functions(functions or DEFAULT, "LRFinder.suggest")
         return search_found(self._measured("suggest"), asked, "LRFinder.suggest")
 
     def plot(self, **arguments: Any) -> "Axes":
