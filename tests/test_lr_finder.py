@@ -269,10 +269,33 @@ def test_the_result_has_a_field_a_suggestion():
     assert lr_steep == steep(lrs, losses, 40)[0]
 
 
-def test_valley_is_what_is_suggested():
+def test_halfway_is_what_is_suggested_and_valley_beside_it():
     found = lr_find(compiled(), *data(), batch_size=8, **QUIET)
-    assert found._fields == ("valley",)
-    assert 1e-4 < found.valley < 1
+    assert found._fields == ("halfway", "valley")
+    assert found.lr == found.halfway
+    assert 1e-4 < found.valley < found.halfway < 1
+
+
+def test_the_rate_is_the_first_suggestion_that_is_one():
+    assert search(suggest_funcs=(minimum, steep), num_it=40).lr == search(suggest_funcs=minimum, num_it=40).minimum
+    with pytest.warns(UserWarning, match="suggests nothing"):
+        found = search(suggest_funcs=(no_answer, minimum), num_it=40)
+    assert (found[0], found.lr) == (None, found.minimum)
+
+
+def test_without_a_suggestion_there_is_no_rate():
+    assert search(suggest_funcs=()).lr is None
+    with pytest.warns(UserWarning, match="suggests nothing"):
+        assert search(suggest_funcs=no_answer).lr is None
+
+
+def test_a_suggestion_called_lr_does_not_hide_the_rate():
+    def lr(*_):
+        return 0.25
+
+    found = search(suggest_funcs=(minimum, lr), num_it=40)
+    assert found._fields == ("minimum", "lr_2")
+    assert (found.lr, found.lr_2) == (found.minimum, 0.25)
 
 
 class Mine:
@@ -455,10 +478,10 @@ def test_a_finder_measures_what_lr_find_does():
     assert finder.suggest(minimum) == found
 
 
-def test_a_finder_suggests_by_valley_unless_asked_for_others():
+def test_a_finder_suggests_by_halfway_and_valley_unless_asked_for_others():
     finder = LRFinder(end_lr=1)
     fit(finder, epochs=15)
-    assert finder.suggest()._fields == ("valley",)
+    assert finder.suggest()._fields == ("halfway", "valley")
     assert finder.suggest(minimum, steep)._fields == ("minimum", "steep")
 
 

@@ -48,7 +48,7 @@ class LRFound:
 
     @property
     def lr(self) -> float | None:
-        """The first suggestion that is a rate; `None` where there is none."""
+        """The learning rate: the first suggestion that is one, `None` where there is none."""
         return next((rate for rate in self if rate is not None), None)
 
     @property
