@@ -14,6 +14,7 @@ from keras_sched.errors import NoSuggestion
 from keras_sched.lr_finder.record import Recorder
 from keras_sched.suggest import (
     DEFAULT,
+    checked_curve,
     halfway,
     inflection,
     min_grad,
@@ -23,7 +24,7 @@ from keras_sched.suggest import (
     steep,
     valley,
 )
-from keras_sched.suggest.halfway import change_between_batches
+from keras_sched.suggest.halfway import smoothed_anew
 
 GOLDEN = Path(__file__).parent / "golden"
 FASTAI = json.loads((GOLDEN / "suggestions.json").read_text())
@@ -115,7 +116,7 @@ def searched(raw_losses):
 
 
 def test_what_is_suggested_by_default_is_halfway_then_valley():
-    assert DEFAULT == (halfway, valley)
+    assert (halfway, valley) == DEFAULT
 
 
 def test_halfway_is_the_first_rate_at_which_half_of_the_fall_is_done():
@@ -134,8 +135,8 @@ def test_halfway_takes_the_last_time_that_half_of_the_fall_is_done():
 
 
 def test_halfway_of_a_straight_descent_is_its_middle():
-    losses = np.linspace(3, 1, 81)
-    assert halfway(rates(81), losses, 81)[1] == (rates(81)[40], losses[40])
+    losses = np.arange(100, 15, -1)
+    assert halfway(rates(85), losses, 100)[1] == (rates(85)[42], 58.0)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -159,26 +160,35 @@ def test_halfway_of_a_search_that_diverges_without_a_descent_is_a_hundredth_of_i
 @pytest.mark.parametrize("seed", range(5))
 def test_halfway_has_no_rate_where_there_is_nothing_but_noise(seed):
     raw = 2.3 + np.random.default_rng(seed).normal(0, 0.1, 100)
-    with pytest.raises(NoSuggestion, match="further than it changes from batch to batch"):
+    with pytest.raises(NoSuggestion, match="neither falls nor rises by more than its noise"):
         halfway(*searched(raw), 100)
 
 
-def test_the_change_between_batches_is_that_of_the_losses_before_they_were_smoothed():
-    raw = np.random.default_rng(0).uniform(1, 2, 100)
-    lrs, losses = searched(raw)
-    assert len(losses) == 85
-    curve = suggest_curve(lrs, losses)
-    # the first loss seen has none before it that is seen
-    assert change_between_batches(curve, 100) == pytest.approx(np.median(np.abs(np.diff(raw[11:95]))), rel=1e-9)
+@pytest.mark.parametrize("num_it", [60, 100, 300])
+def test_the_losses_of_the_batches_come_back_out_of_the_smoothed_ones(num_it):
+    raw = np.random.default_rng(0).uniform(1, 2, num_it)
+    raw_losses, _ = smoothed_anew(checked_curve("a test", *searched(raw)), num_it)
+    first = num_it // 10
+    # the first loss seen stands for the batches before it
+    assert raw_losses[0] == searched(raw)[1][0]
+    assert raw_losses[1:] == pytest.approx(raw[first + 1 : -5], rel=1e-9)
 
 
-def suggest_curve(lrs, losses):
-    from keras_sched.suggest import checked_curve
+def test_the_losses_of_a_search_of_a_hundred_batches_are_smoothed_as_they_were():
+    lrs, losses = searched(np.random.default_rng(0).uniform(1, 2, 100))
+    assert np.array_equal(smoothed_anew(checked_curve("a test", lrs, losses), 100)[1], losses)
 
-    return checked_curve("a test", lrs, losses)
+
+@pytest.mark.parametrize("num_it", [50, 200, 400])
+def test_halfway_hardly_depends_on_the_length_of_the_search(num_it):
+    def found(batches):
+        loss = 1 + 1 / (1 + np.exp((np.linspace(0, 100, batches) - 60) / 4))
+        return halfway(*searched(loss), batches)[0]
+
+    assert found(num_it) == pytest.approx(found(100), rel=0.5)
 
 
-# --- bumps --------------------------------------------------------------------------------------------------------------
+# --- bumps ------------------------------------------------------------------------------------------------------------
 
 RISE = [1.2, 1.5, 3.0]
 DESCENT = 1 + 1 / (1 + np.exp(np.arange(-15, 15) / 3))  # from 2 to 1, the steepest in the middle
@@ -200,7 +210,7 @@ def test_a_bump_before_the_descent_that_is_steeper_than_it_is_no_suggestion(sugg
 
 def test_an_inflection_in_the_rise_is_no_suggestion():
     losses = [*DESCENT, 1.2, 1.5, 1.49, 1.48, 2.5, 4.0, 9.0, 20.0]
-    with pytest.raises(NoSuggestion, match="past the lowest loss, where the loss rises"):
+    with pytest.raises(NoSuggestion, match="past the lowest loss"):
         inflection(rates(len(losses)), losses, len(losses))
 
 

@@ -61,8 +61,9 @@ SIGNATURES = {
     "layer_groups": "model, n=2",
     "lr_find": (
         "model, x, y=None, *, start_lr=1e-7, end_lr=10, num_it=100, stop_div=True, show_plot=True, "
-        "suggest_funcs=keras_sched.suggest.DEFAULT, wd=None, validation_data=None, groups=None, repeats=1, cache_dir=None, "
-        "batch_size=None, steps_per_epoch=None, shuffle=True, sample_weight=None, class_weight=None, verbose='auto'"
+        "suggest_funcs=keras_sched.suggest.DEFAULT, wd=None, validation_data=None, groups=None, repeats=1, "
+        "cache_dir=None, batch_size=None, steps_per_epoch=None, shuffle=True, sample_weight=None, class_weight=None, "
+        "verbose='auto'"
     ),
     "min_grad": SUGGESTION,
     "minimum": SUGGESTION,

@@ -52,6 +52,17 @@ def print_tables(record: dict[str, Any]) -> None:
         cells = len(next(iter(named.values())).regrets)
         rows = [[name, *told.row()] for name, told in named.items()]
         report(f"regret, {half} half", COLUMNS, rows, tasks=tasks, suggestions_judged=cells)
+        report(f"regret of halfway by task, {half} half", ["task", "median", "worst"], by_task(record[half], rates))
+
+
+def by_task(all_measured: list[dict[str, Any]], rates: np.ndarray) -> list[list[Any]]:
+    """The median and the worst regret of `halfway`, of each task."""
+    rows: list[list[Any]] = []
+    for task in dict.fromkeys(measured["task"] for measured in all_measured):
+        of_task = [measured for measured in all_measured if measured["task"] == task]
+        regrets = tell(RULES["halfway"], of_task, rates).regrets
+        rows.append([task, float(np.median(regrets)), max(regrets)])
+    return rows
 
 
 def main() -> None:
@@ -59,7 +70,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two tasks of each half, three seeds: about a minute")
     parser.add_argument("--keep", type=Path, help="a file for what was measured, as JSON")
     parser.add_argument("--read", type=Path, help="a file that --keep wrote: its tables, without measuring again")
-    parser.add_argument("--picture", type=Path, help="a file for the picture of one search and what its rates are worth")
+    parser.add_argument(
+        "--picture", type=Path, help="a file for the picture of one search and what its rates are worth"
+    )
     options = parser.parse_args()
     if options.read is not None:
         record = json.loads(options.read.read_text(encoding="utf-8"))

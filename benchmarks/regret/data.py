@@ -2,7 +2,7 @@
 
 import argparse
 import collections
-import datetime
+import datetime as dt
 import decimal
 import gzip
 import heapq
@@ -31,6 +31,7 @@ class Data:
 
     @property
     def classes(self) -> int:
+        """How many there are."""
         return int(max(self.y.max(), self.y_val.max())) + 1
 
     def only(self, low: int, high: int) -> "Data":
@@ -105,7 +106,8 @@ def heights() -> Data:
     """Place in the Jacksboro fault, as waves -> height above the sea."""
     from matplotlib.cbook import get_sample_data
 
-    height: Any = get_sample_data("jacksboro_fault_dem.npz")["elevation"]
+    file: Any = get_sample_data("jacksboro_fault_dem.npz")
+    height = file["elevation"]
     rng = np.random.default_rng(0)
     i, j = (rng.integers(0, height.shape[axis], 800) for axis in (0, 1))
     places = np.stack([i / height.shape[0], j / height.shape[1]], 1)
@@ -146,7 +148,7 @@ def next_character(length: int = 8) -> Data:
 
 def whose_line(length: int = 12) -> Data:
     """The end of a line of source -> which of eight modules of Python's library it comes from."""
-    modules = [collections, inspect, heapq, json.decoder, logging, textwrap, datetime, decimal]
+    modules = [collections, inspect, heapq, json.decoder, logging, textwrap, dt, decimal]
     found, labels = [], []
     for label, module in enumerate(modules):
         lines = [line.strip() for line in inspect.getsource(module).splitlines()]

@@ -76,7 +76,7 @@ class Oracle:
         x, y = self.x[batch], self.y[batch]
 
         def loss(weights: Any) -> Any:
-            predicted, after = self.model.stateless_call(weights, others, x, training=True)
+            predicted, after, *_ = self.model.stateless_call(weights, others, x, training=True)
             return self.task.loss(y, predicted), after
 
         gradients, others = jax.grad(loss, has_aux=True)(weights)
@@ -85,5 +85,5 @@ class Oracle:
         return weights, others, slots
 
     def _loss(self, weights: Any, others: Any) -> Any:
-        predicted, _ = self.model.stateless_call(weights, others, self.data.x_val, training=False)
+        predicted, *_ = self.model.stateless_call(weights, others, self.data.x_val, training=False)
         return self.task.loss(self.data.y_val, predicted)

@@ -1,7 +1,7 @@
 """How much worse than the best rate's the loss at a suggested rate is."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,8 +24,8 @@ FLOOR = 0.02
 
 DEFAULT_RATES = {"SGD": 0.01, "Adam": 0.001, "AdamW": 0.001}
 
-Rule = Callable[["Search"], float]
-"""What it suggests for a search; it raises `NoSuggestion` where it knows none."""
+Rule = Callable[["Search"], float | Sequence[float]]
+"""The rate it suggests for a search, or several to be tried; it raises `NoSuggestion` where it knows none."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Cell:
 
     @cached_property
     def best(self) -> int:
+        """The place of the best rate."""
         return int(self.losses.argmin())
 
     def loss(self, rate: float) -> float:
@@ -52,6 +53,7 @@ class Cell:
         return float(np.exp(log_losses)) - floor
 
     def regret(self, rate: float) -> float:
+        """The loss at a rate over the best; what is below `FLOOR` hardly counts."""
         floor = FLOOR * self.untrained
         return (self.loss(rate) + floor) / (self.losses[self.best] + floor)
 
@@ -80,6 +82,7 @@ class Search:
 
     @cached_property
     def seen(self) -> tuple[np.ndarray, np.ndarray]:
+        """The part of the curve that suggestions see."""
         return points_seen(*self.curve, NUM_IT)
 
 
@@ -141,7 +144,8 @@ COLUMNS = [
 def tell(rule: Rule, all_measured: list[dict[str, Any]], rates: np.ndarray, *, searches: bool = True) -> Told:
     """Ask a rule about each search, and look its rate up in the cells of that task and optimizer.
 
-    Where it has no answer, the optimizer's default rate stands in.
+    Of several rates the best counts, and the training of all. Where there is no answer, the optimizer's default rate
+    stands in.
     """
     told = Told([], [], [], [])
     for measured in all_measured:
@@ -150,13 +154,16 @@ def tell(rule: Rule, all_measured: list[dict[str, Any]], rates: np.ndarray, *, s
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    rate = rule(search)
+                    suggested = rule(search)
             except NoSuggestion:
                 told.silent += len(cells)
-                rate = DEFAULT_RATES[search.optimizer]
+                suggested = DEFAULT_RATES[search.optimizer]
+            tried = [suggested] if isinstance(suggested, float) else list(suggested)
             for cell in cells:
+                rate = min(tried, key=cell.loss)
                 told.regrets.append(cell.regret(rate))
                 told.distances.append(cell.distance(rate))
                 told.diverged.append(cell.loss(rate) > cell.untrained)
-                told.batches.append(len(search.raw_losses) if searches else 0)
+                trained = cell.epochs * measured["batches"] * len(tried) if len(tried) > 1 else 0
+                told.batches.append(trained + (len(search.raw_losses) if searches else 0))
     return told

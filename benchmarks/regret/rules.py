@@ -30,6 +30,12 @@ def unguarded_steep(search: Search) -> float:
     return float(rates[(np.diff(losses) / np.diff(np.log(rates))).argmin()])
 
 
+def around_halfway(count: int, factor: float) -> Rule:
+    """So many rates, each so many times the one before, with `halfway` in the middle: the best of them is taken."""
+    steps = factor ** (np.arange(count) - (count - 1) / 2)
+    return lambda search: [float(rate) for rate in steps * halfway(*search.seen, NUM_IT)[0]]
+
+
 RULES: dict[str, Rule] = {
     "halfway": _of(halfway),
     "minimum": _of(minimum),
@@ -40,6 +46,9 @@ RULES: dict[str, Rule] = {
     "inflection": _of(inflection),
     "steep, unguarded": unguarded_steep,
     "fastai's book": between_minimum_and_steep,
+    "best of 3 around halfway, a factor of 3 apart": around_halfway(3, 3.0),
+    "best of 5 around halfway, a factor of 2 apart": around_halfway(5, 2.0),
+    "best of 5 around halfway, a factor of 3 apart": around_halfway(5, 3.0),
 }
 WITHOUT_SEARCH: dict[str, Rule] = {
     "default rate": lambda search: DEFAULT_RATES[search.optimizer],

@@ -52,6 +52,7 @@ class Task:
 
     @property
     def loss(self) -> Any:
+        """What is minimised."""
         return (
             keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             if self.classify
@@ -59,6 +60,7 @@ class Task:
         )
 
     def model(self, data: Data, seed: int) -> keras.Model:
+        """Make the model, with the weights of a seed."""
         keras.utils.set_random_seed(seed)
         head = layers.Dense(data.classes if self.classify else data.y.shape[-1], name="head")
         return keras.Sequential([keras.Input(data.x.shape[1:], dtype=data.x.dtype.name), *self.body(data), head])
@@ -115,6 +117,7 @@ class Transformer(layers.Layer):
         self.last = layers.LayerNormalization()
 
     def call(self, x: Any) -> Any:
+        """Apply the layers."""
         x = self.tokens(x) + self.places(np.arange(self.length))
         for before, attention, between, dense in self.blocks:
             normal = before(x)

@@ -243,7 +243,7 @@ def _on_descent(where: str, curve: Curve, index: int, *, least: float) -> Sugges
     """
     losses, lowest = curve.losses, int(curve.losses.argmin())
     if index > lowest:
-        refuse(where, f"its point, at {curve.lrs[index]:.1e}, lies past the lowest loss, where the loss rises", STEADIER)
+        refuse(where, f"its point, at {curve.lrs[index]:.1e}, lies past the lowest loss, in the rise", STEADIER)
     first = last = index
     while first > 0 and losses[first - 1] > losses[first]:
         first -= 1

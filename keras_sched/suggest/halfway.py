@@ -6,8 +6,14 @@ import numpy as np
 
 from keras_sched.suggest.curve import BETA, LONGER, Curve, Suggestion, checked_curve, refuse
 
+NUM_IT = 100
+"""The length of the searches that the rule was chosen on: how far the smoothed loss lags behind depends on it."""
+
 FEWEST = 20
-"""Of fewer points nobody can tell what is noise."""
+"""Of fewer points nobody can tell what is noise; they are taken as they are."""
+
+ERRORS = 3.0
+"""By so many standard errors the losses before and after half-way must lie apart: in noise one search in a hundred."""
 
 BELOW_THE_EDGE = 100.0
 """The best rates lie about so many times below the one at which a search diverges."""
@@ -19,8 +25,8 @@ def halfway(lrs: Any, losses: Any, num_it: int) -> Suggestion:
     Half-way in height: `valley` takes half of the batches. The smoothed loss lags behind, so that the loss itself has
     fallen most of its way by then.
 
-    A search may diverge before a descent can be seen, one that falls further than the loss changes from one batch to
-    the next. Then the suggestion is a hundredth of the highest rate seen.
+    A search may diverge before a descent can be told from noise: the losses before and after that rate must lie three
+    standard errors apart. Where they do not, the suggestion is a hundredth of the highest rate seen.
 
     Args:
         lrs: the rates tried, above 0 and increasing; shape (N,).
@@ -32,7 +38,7 @@ def halfway(lrs: Any, losses: Any, num_it: int) -> Suggestion:
 
     Raises:
         NoSuggestion: when the curve has fewer than 4 points, is flat, only rises, is not finite, or is no curve; and
-            when the loss neither falls nor rises further than it changes from one batch to the next.
+            when the loss neither falls nor rises by more than its noise.
 
     Example:
         >>> from keras_sched import halfway
@@ -43,27 +49,40 @@ def halfway(lrs: Any, losses: Any, num_it: int) -> Suggestion:
     `benchmarks/regret` tells how it was chosen, and how good it is.
     """
     curve = checked_curve("halfway", lrs, losses)
-    lowest = int(curve.losses.argmin())
-    highest = curve.losses[: lowest + 1].max()
-    change = change_between_batches(curve, num_it)
-    if highest - curve.losses[lowest] > change:
-        above = curve.losses[:lowest] > (highest + curve.losses[lowest]) / 2
-        point = curve.at(int(np.flatnonzero(above)[-1]) + 1)
-    elif curve.losses[-1] - highest > change:
+    raw_losses, smoothed = (curve.losses, curve.losses) if len(curve.losses) < FEWEST else smoothed_anew(curve, num_it)
+    lowest = int(smoothed.argmin())
+    highest = float(smoothed[: lowest + 1].max())
+    above = np.flatnonzero(smoothed[:lowest] > (highest + smoothed[lowest]) / 2)
+    half = int(above[-1]) + 1 if len(above) else 0
+    noise = 0.0 if len(curve.losses) < FEWEST else float(np.median(np.abs(np.diff(raw_losses))))
+    if half and _lie_apart(raw_losses[:half], raw_losses[half : lowest + 1], noise):
+        point = curve.at(half)
+    elif smoothed[-1] - highest > noise:
         point = curve.at(int(np.abs(np.log(curve.lrs / curve.lrs[-1] * BELOW_THE_EDGE)).argmin()))
     else:
-        refuse("halfway", "the loss neither falls nor rises further than it changes from batch to batch", LONGER)
+        refuse("halfway", "the loss neither falls nor rises by more than its noise", LONGER)
     return point[0], point
 
 
-def change_between_batches(curve: Curve, num_it: int) -> float:
-    """How far the losses of two batches in turn typically lie apart: the smoothing is undone, which is exact.
+def smoothed_anew(curve: Curve, num_it: int) -> tuple[np.ndarray, np.ndarray]:
+    """The losses of the batches, and these smoothed over the share of the search that it is in one of 100 batches.
 
-    It counts as 0 where there are too few points to tell.
+    The smoothing is undone, which is exact but for the first: it stands for the batches that are not seen.
     """
-    if len(curve.losses) < FEWEST:
-        return 0.0
-    batches = num_it // 10 + 1 + np.arange(len(curve.losses))
+    counts = num_it // 10 + 1 + np.arange(len(curve.losses))
+    beta = BETA ** (NUM_IT / num_it)
     with np.errstate(over="ignore", invalid="ignore"):
-        sums = curve.losses * (1 - BETA**batches)
-        return float(np.median(np.abs(np.diff((sums[1:] - BETA * sums[:-1]) / (1 - BETA)))))
+        sums = curve.losses * (1 - BETA**counts)
+        raw_losses = np.append(curve.losses[:1], (sums[1:] - BETA * sums[:-1]) / (1 - BETA))
+        if num_it == NUM_IT:
+            return raw_losses, curve.losses
+        sums = [raw_losses[0] * (1 - beta ** counts[0])]
+        for loss in raw_losses[1:]:
+            sums.append(beta * sums[-1] + (1 - beta) * loss)
+        return raw_losses, np.array(sums) / (1 - beta**counts)
+
+
+def _lie_apart(before: np.ndarray, after: np.ndarray, noise: float) -> bool:
+    """Whether the mean falls by more than chance would have it; `noise` is the deviation of one loss."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(before.mean() - after.mean() > ERRORS * noise * np.sqrt(1 / len(before) + 1 / len(after)))
