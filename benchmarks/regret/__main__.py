@@ -67,7 +67,7 @@ def by_task(all_measured: list[dict[str, Any]], rates: np.ndarray) -> list[list[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two tasks of each half, three seeds: about a minute")
+    parser.add_argument("--quick", action="store_true", help="two tasks of each half, three seeds: two minutes")
     parser.add_argument("--keep", type=Path, help="a file for what was measured, as JSON")
     parser.add_argument("--read", type=Path, help="a file that --keep wrote: its tables, without measuring again")
     parser.add_argument(

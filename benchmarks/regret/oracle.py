@@ -32,11 +32,14 @@ class Oracle:
         self._run = jax.jit(self._train)
         self.x, self.y = jnp.asarray(data.x), jnp.asarray(data.y)
 
-    def losses(self, state: State, rates: Any, epochs: int) -> tuple[np.ndarray, State]:
-        """Train every seed's weights at every rate; the validation losses, (rates, seeds), and what was trained."""
+    def losses(self, state: State, rates: Any, epochs: int, recipe: Any = one_cycle) -> tuple[np.ndarray, State]:
+        """Train every seed's weights at every rate; the validation losses, (rates, seeds), and what was trained.
+
+        `recipe` makes of a rate what to schedule; the rate and the momentum have to be in it.
+        """
         steps, seeds = epochs * self.epoch, len(state[0][0])
         most = max(EPOCHS) * self.epoch
-        rows = np.stack([self._window(rate, steps, most) for rate in rates])
+        rows = np.stack([self._window(recipe(float(rate)), steps, most) for rate in rates])
         batches = np.zeros((seeds, most, BATCH), "int32")
         for seed in range(seeds):
             batches[seed, :steps] = self._batches(seed, epochs)
@@ -48,8 +51,8 @@ class Oracle:
         """The validation loss of the weights as they are, the mean over seeds."""
         return float(jax.vmap(self._loss)(*state).mean())
 
-    def _window(self, rate: float, steps: int, rows: int) -> np.ndarray:
-        with scheduled(self.optimizer, one_cycle(float(rate)), steps=steps) as loop:
+    def _window(self, scheds: Any, steps: int, rows: int) -> np.ndarray:
+        with scheduled(self.optimizer, scheds, steps=steps) as loop:
             ((window, _),) = loop.window()
         return np.resize(np.asarray(window), (rows, window.shape[1]))
 
