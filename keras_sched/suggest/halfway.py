@@ -12,8 +12,11 @@ NUM_IT = 100
 FEWEST = 20
 """Of fewer points nobody can tell what is noise; they are taken as they are."""
 
-ERRORS = 3.0
-"""By so many standard errors the losses before and after half-way must lie apart: in noise one search in a hundred."""
+ERRORS = 4.0
+"""By so many standard errors the losses before and after half-way must lie apart.
+
+Of searches of 100 batches in which there is nothing but noise, fewer than two in a hundred do.
+"""
 
 BELOW_THE_EDGE = 100.0
 """The best rates lie about so many times below the one at which a search diverges."""
@@ -25,7 +28,7 @@ def halfway(lrs: Any, losses: Any, num_it: int) -> Suggestion:
     Half-way in height: `valley` takes half of the batches. The smoothed loss lags behind, so that the loss itself has
     fallen most of its way by then.
 
-    A search may diverge before a descent can be told from noise: the losses before and after that rate must lie three
+    A search may diverge before a descent can be told from noise: the losses before and after that rate must lie four
     standard errors apart. Where they do not, the suggestion is a hundredth of the highest rate seen.
 
     Args:
@@ -49,12 +52,13 @@ def halfway(lrs: Any, losses: Any, num_it: int) -> Suggestion:
     `benchmarks/regret` tells how it was chosen, and how good it is.
     """
     curve = checked_curve("halfway", lrs, losses)
-    raw_losses, smoothed = (curve.losses, curve.losses) if len(curve.losses) < FEWEST else smoothed_anew(curve, num_it)
+    enough = len(curve.losses) >= FEWEST
+    raw_losses, smoothed = smoothed_anew(curve, num_it) if enough else (curve.losses, curve.losses)
+    noise = float(np.median(np.abs(np.diff(raw_losses)))) if enough else 0.0
     lowest = int(smoothed.argmin())
     highest = float(smoothed[: lowest + 1].max())
     above = np.flatnonzero(smoothed[:lowest] > (highest + smoothed[lowest]) / 2)
     half = int(above[-1]) + 1 if len(above) else 0
-    noise = 0.0 if len(curve.losses) < FEWEST else float(np.median(np.abs(np.diff(raw_losses))))
     if half and _lie_apart(raw_losses[:half], raw_losses[half : lowest + 1], noise):
         point = curve.at(half)
     elif smoothed[-1] - highest > noise:
