@@ -79,6 +79,7 @@ __all__ = [
     "flat_cos",
     "freeze",
     "freeze_to",
+    "halfway",
     "inflection",
     "inverse_sqrt",
     "is_frozen",
@@ -114,6 +115,7 @@ _LATER = {
     "fit_sgdr": "fit",
     "freeze": "freezing",
     "freeze_to": "freezing",
+    "halfway": "suggest",
     "inflection": "suggest",
     "is_frozen": "freezing",
     "lr_find": "lr_finder",
@@ -134,7 +136,7 @@ if TYPE_CHECKING:
     from keras_sched.lr_finder import LRFinder, lr_find
     from keras_sched.optimal_lr import find_optimal_lr
     from keras_sched.plot import plot_lr_find, plot_sched
-    from keras_sched.suggest import inflection, min_grad, minimum, slide, steep, valley
+    from keras_sched.suggest import halfway, inflection, min_grad, minimum, slide, steep, valley
 
     __version__: str
 else:

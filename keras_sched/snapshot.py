@@ -150,7 +150,7 @@ class _Store:
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
         self.closed = False
-        self._file = None if folder is None else tempfile.TemporaryFile(dir=folder)
+        self._file = None if folder is None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` does
 
     def keep(self, array: Array) -> Callable[[], Array]:
         """A call that loads an array which nobody else holds: the backend may write into what it is given."""

@@ -54,14 +54,16 @@ SIGNATURES = {
     "flat_cos": "lr, *, div_final=1e5, pct_start=.75",
     "freeze": "model, ...",
     "freeze_to": "model, n, *, groups=None, train_bn=True, keep_state=False",
+    "halfway": SUGGESTION,
     "inflection": f"{SUGGESTION}, noise=3",
     "inverse_sqrt": "lr_max, *, warmup=.05, lr_final",
     "is_frozen": "model, groups=None",
     "layer_groups": "model, n=2",
     "lr_find": (
         "model, x, y=None, *, start_lr=1e-7, end_lr=10, num_it=100, stop_div=True, show_plot=True, "
-        "suggest_funcs=keras_sched.valley, wd=None, validation_data=None, groups=None, repeats=1, cache_dir=None, "
-        "batch_size=None, steps_per_epoch=None, shuffle=True, sample_weight=None, class_weight=None, verbose='auto'"
+        "suggest_funcs=keras_sched.suggest.DEFAULT, wd=None, validation_data=None, groups=None, repeats=1, "
+        "cache_dir=None, batch_size=None, steps_per_epoch=None, shuffle=True, sample_weight=None, class_weight=None, "
+        "verbose='auto'"
     ),
     "min_grad": SUGGESTION,
     "minimum": SUGGESTION,

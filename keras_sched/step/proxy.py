@@ -71,5 +71,5 @@ def _is_one(other: Any) -> bool:
 for _name, _of in {"add": ops.add, "mul": ops.multiply, "truediv": ops.true_divide, "pow": ops.power}.items():
     setattr(Proxy, f"__{_name}__", lambda self, other, of=_of: of(self.value, _tensor(other)))
     setattr(Proxy, f"__r{_name}__", lambda self, other, of=_of: of(_tensor(other), self.value))
-for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
-    setattr(Proxy, f"__{_name}__", lambda self, other, ask=getattr(operator, _name): ask(self.nominal, other))
+for _ask in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge):
+    setattr(Proxy, f"__{_ask.__name__}__", lambda self, other, ask=_ask: ask(self.nominal, other))
