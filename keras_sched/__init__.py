@@ -33,6 +33,7 @@ from keras_sched.callbacks import (
     ParamScheduler,
     Triangular,
     WarmupCosine,
+    WarmupLinear,
     WarmupStableDecay,
 )
 from keras_sched.errors import NoSuggestion, no_attribute
@@ -45,6 +46,7 @@ from keras_sched.recipes import (
     sgdr,
     triangular,
     warmup_cosine,
+    warmup_linear,
     warmup_stable_decay,
 )
 from keras_sched.schedule import AnnealedSchedule
@@ -67,6 +69,7 @@ __all__ = [
     "SchedPoly",
     "Triangular",
     "WarmupCosine",
+    "WarmupLinear",
     "WarmupStableDecay",
     "annealer",
     "combine_scheds",
@@ -101,6 +104,7 @@ __all__ = [
     "unfreeze",
     "valley",
     "warmup_cosine",
+    "warmup_linear",
     "warmup_stable_decay",
 ]
 

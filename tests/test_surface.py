@@ -35,6 +35,7 @@ SIGNATURES = {
     "SchedPoly": "start, end, power",
     "Triangular": "...",
     "WarmupCosine": "...",
+    "WarmupLinear": "...",
     "WarmupStableDecay": "...",
     "annealer": None,
     "combine_scheds": "pcts, scheds",
@@ -80,6 +81,7 @@ SIGNATURES = {
     "unfreeze": "model, ...",
     "valley": SUGGESTION,
     "warmup_cosine": "lr_max, *, warmup=.05, lr_final=0.",
+    "warmup_linear": "lr_max, *, warmup=.05, lr_final=0.",
     "warmup_stable_decay": "lr_max, *, warmup=.05, decay=.2, lr_final=0., shape=keras_sched.SchedOneMinusSqrt",
 }
 FIT_HELPERS = ["fine_tune", "fit_flat_cos", "fit_one_cycle", "fit_sgdr"]
@@ -90,6 +92,7 @@ CALLBACK_OF = {
     "SGDR": "sgdr",
     "Triangular": "triangular",
     "WarmupCosine": "warmup_cosine",
+    "WarmupLinear": "warmup_linear",
     "WarmupStableDecay": "warmup_stable_decay",
 }
 

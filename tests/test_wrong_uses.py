@@ -121,7 +121,7 @@ AT_THE_DOOR = {
     "FlatCos at minus one": (lambda: FlatCos(-1), "lr=-1"),
     "SGDR of no cycle": (lambda: SGDR(0, 1), "n_cycles=0"),
     "SGDR of half an epoch": (lambda: SGDR(2, 0.5), "cycle_len=0.5"),
-    "WarmupCosine in percent": (lambda: WarmupCosine(0.1, warmup=10), "warmup=0.1"),
+    "WarmupCosine in percent": (lambda: WarmupCosine(0.1, warmup=10.0), "warmup=0.1"),
     "WarmupStableDecay of no shape": (lambda: WarmupStableDecay(0.1, shape=3), "shape=3"),
     "InverseSqrt to zero": (lambda: InverseSqrt(0.1, lr_final=0), "lr_final"),
     "Triangular from below zero": (lambda: Triangular(-0.1, 0.1, n_cycles=1), "lr_min=-0.1"),

@@ -4,7 +4,7 @@ from keras_sched.callbacks.cycles import SGDR, Triangular
 from keras_sched.callbacks.one_cycle import DEFAULT_MOMS, FlatCos, OneCycle
 from keras_sched.callbacks.param_scheduler import ParamScheduler
 from keras_sched.callbacks.scheduler import Scheduler
-from keras_sched.callbacks.warmups import InverseSqrt, WarmupCosine, WarmupStableDecay
+from keras_sched.callbacks.warmups import InverseSqrt, WarmupCosine, WarmupLinear, WarmupStableDecay
 
 __all__ = [
     "DEFAULT_MOMS",
@@ -16,5 +16,6 @@ __all__ = [
     "Scheduler",
     "Triangular",
     "WarmupCosine",
+    "WarmupLinear",
     "WarmupStableDecay",
 ]

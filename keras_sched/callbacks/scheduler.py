@@ -66,8 +66,11 @@ class Scheduler(keras.callbacks.Callback):
         return state
 
     @abstractmethod
-    def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
-        """{hyper-parameter: annealer, or one a group} for one optimizer and so many parameter groups."""
+    def schedules(self, optimizer: keras.Optimizer, groups: int, total: int | None) -> Mapping[str, Any]:
+        """{hyper-parameter: annealer, or one a group} for one optimizer and so many parameter groups.
+
+        `total` is the length in batches, `None` while it is not known.
+        """
 
     @abstractmethod
     def groups_asked(self) -> int | None:
@@ -118,7 +121,7 @@ class Scheduler(keras.callbacks.Callback):
         """Raise what a `fit` of `model` would raise before its first batch, its length aside; nothing changes."""
         count, group_of = self._divide(model)
         for optimizer in innermost(self._scheduled_optimizer(model)):
-            self._plan(optimizer, 1, 0, count, group_of)
+            self._plan(optimizer, None, 0, count, group_of)
 
     # Keras' hooks; none of them is called once a batch
 
@@ -198,9 +201,9 @@ class Scheduler(keras.callbacks.Callback):
             return
 
     def _plan(
-        self, optimizer: keras.Optimizer, total: int, first: int, groups: int, group_of: Mapping[int, int]
+        self, optimizer: keras.Optimizer, length: int | None, first: int, groups: int, group_of: Mapping[int, int]
     ) -> Plan:
-        scheds = check_scheds(self.schedules(optimizer, groups))
+        scheds, total = check_scheds(self.schedules(optimizer, groups, length)), length or 1
         curves, names = curves_of(scheds, optimizer, total, groups)
         if first:
             curves = {name: _later(curve, first) for name, curve in curves.items()}
