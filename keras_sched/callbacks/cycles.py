@@ -127,7 +127,7 @@ class Triangular(RecipeScheduler):
             lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
         )
 
-    def recipe(self, rate: Any, optimizer: keras.Optimizer | None, total: int | None) -> dict[str, Any]:
+    def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """`triangular` between both rates."""
         groups = len(rate) if isinstance(rate, tuple) else groups_wanted(self.lr_min) or 1
         decay = self.layer_decay if groups > 1 else None

@@ -79,9 +79,9 @@ class OneCycle(RecipeScheduler):
             lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
         )
 
-    def recipe(self, rate: Any, optimizer: keras.Optimizer | None, total: int | None) -> dict[str, Any]:
+    def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """`one_cycle`, without the default momentum where the optimizer has none."""
-        scheds = super().recipe(rate, optimizer, total)
+        scheds = super().recipe(rate, optimizer)
         if optimizer is not None and self._default_moms and momentum_attribute(optimizer) is None:
             del scheds["mom"]
         return scheds

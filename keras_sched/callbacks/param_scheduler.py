@@ -65,7 +65,7 @@ class ParamScheduler(Scheduler):
             self.scheds = check_scheds(scheds)
             groups_of(self.scheds)
 
-    def schedules(self, optimizer: keras.Optimizer, groups: int, total: int | None) -> Mapping[str, Any]:
+    def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
         """The schedules as given."""
         return self.scheds
 

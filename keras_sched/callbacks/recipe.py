@@ -40,13 +40,13 @@ class RecipeScheduler(Scheduler):
         with speaking_as(type(self).__name__):
             self._check_arguments()
 
-    def recipe(self, rate: Any, optimizer: keras.Optimizer | None, total: int | None) -> dict[str, Any]:
-        """The recipe at one rate, or one per parameter group; while arguments are checked, the rest is `None`."""
+    def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
+        """The recipe at one rate, or one per parameter group; `optimizer` is `None` while arguments are checked."""
         return self.build(rate, **self.arguments)
 
-    def schedules(self, optimizer: keras.Optimizer, groups: int, total: int | None) -> Mapping[str, Any]:
+    def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
         """The recipe at the rates asked for, with the weight decay where one was given."""
-        scheds = self.recipe(self._rates(optimizer, groups), optimizer, total)
+        scheds = self.recipe(self._rates(optimizer, groups), optimizer)
         if self.wd is not None:
             scheds["wd"] = _weight_decay(self.wd)
         return scheds
@@ -73,7 +73,7 @@ class RecipeScheduler(Scheduler):
     def _check_arguments(self) -> None:
         """Raise for what is wrong whatever the optimizer."""
         rate = 1.0 if self.lr is None else self.lr
-        self.recipe(learning_rates(rate, groups_wanted(self.lr) or 1, argument=self.rate_argument), None, None)
+        self.recipe(learning_rates(rate, groups_wanted(self.lr) or 1, argument=self.rate_argument), None)
         if self.wd is not None:
             _weight_decay(self.wd)
 

@@ -2,12 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_sched.callbacks.base import Callback
 from keras_sched.curves import RowValues, check_scheds, curves_of, differs_by_group
 from keras_sched.errors import advise, check_whole, shown, speaker, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
@@ -18,16 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Scheduler(keras.callbacks.Callback):
+class Scheduler(Callback):
     """What every scheduling callback does: the schedules of one `fit`, from its length to what was used."""
-
-    _given: tuple[tuple[Any, ...], dict[str, Any]]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Remember the arguments as they were typed."""
-        made = super().__new__(cls)
-        made._given = args, kwargs
-        return made
 
     def __init__(
         self,
@@ -53,24 +46,16 @@ class Scheduler(keras.callbacks.Callback):
         self._parts: list[tuple[InnerOptimizer, Plan]] = []
         self._hps: dict[str, NDArray[np.float64]] | None = None  # of a fit that has ended
 
-    def __repr__(self) -> str:
-        args, kwargs = self._given
-        typed = [*map(shown, args), *(f"{name}={shown(value)}" for name, value in kwargs.items())]
-        return f"{type(self).__name__}({', '.join(typed)})"
-
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: `hps`, and nothing of the model."""
-        state = {**self.__dict__, "_fit": None, "_parts": [], "_model": None}
+        state = super().__getstate__() | {"_fit": None, "_parts": []}
         if self._parts:
             state["_hps"] = self.hps
         return state
 
     @abstractmethod
-    def schedules(self, optimizer: keras.Optimizer, groups: int, total: int | None) -> Mapping[str, Any]:
-        """{hyper-parameter: annealer, or one a group} for one optimizer and so many parameter groups.
-
-        `total` is the length in batches, `None` while it is not known.
-        """
+    def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
+        """{hyper-parameter: annealer, or one a group} for one optimizer and so many parameter groups."""
 
     @abstractmethod
     def groups_asked(self) -> int | None:
@@ -121,7 +106,7 @@ class Scheduler(keras.callbacks.Callback):
         """Raise what a `fit` of `model` would raise before its first batch, its length aside; nothing changes."""
         count, group_of = self._divide(model)
         for optimizer in innermost(self._scheduled_optimizer(model)):
-            self._plan(optimizer, None, 0, count, group_of)
+            self._plan(optimizer, 1, 0, count, group_of)
 
     # Keras' hooks; none of them is called once a batch
 
@@ -201,9 +186,9 @@ class Scheduler(keras.callbacks.Callback):
             return
 
     def _plan(
-        self, optimizer: keras.Optimizer, length: int | None, first: int, groups: int, group_of: Mapping[int, int]
+        self, optimizer: keras.Optimizer, total: int, first: int, groups: int, group_of: Mapping[int, int]
     ) -> Plan:
-        scheds, total = check_scheds(self.schedules(optimizer, groups, length)), length or 1
+        scheds = check_scheds(self.schedules(optimizer, groups))
         curves, names = curves_of(scheds, optimizer, total, groups)
         if first:
             curves = {name: _later(curve, first) for name, curve in curves.items()}

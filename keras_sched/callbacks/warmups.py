@@ -17,24 +17,16 @@ from keras_sched.recipes import inverse_sqrt, warmup_cosine, warmup_linear, warm
 class Warmup(RecipeScheduler):
     """A recipe whose `warmup` and `decay` are fractions of training, or numbers of batches."""
 
-    def recipe(self, rate: Any, optimizer: keras.Optimizer | None, total: int | None) -> dict[str, Any]:
-        """The recipe, with the numbers of batches as fractions of the `total`."""
-        batches = {name: int(self.arguments[name]) for name in self._phases() if is_whole(self.arguments[name])}
-        if batches and total is not None:
-            self._check_length(total)
-        return self.build(rate, **self.arguments | {name: of / (total or math.inf) for name, of in batches.items()})
-
-    def _phases(self) -> list[str]:
-        return [name for name in ("warmup", "decay") if name in self.arguments]
-
-    def _check_length(self, total: int) -> None:
-        """Refuse phases that are longer than training is."""
-        lengths = {name: self.arguments[name] for name in self._phases()}
-        batches = sum(length if is_whole(length) else length * total for length in lengths.values())
-        if batches > total * (1 + 1e-9):
+    def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
+        """The recipe, with numbers of batches as fractions of the fit's length; of none, while that is not known."""
+        lengths = {name: self.arguments[name] for name in ("warmup", "decay") if name in self.arguments}
+        batches = {name: length for name, length in lengths.items() if is_whole(length)}
+        total = self._total or math.inf
+        if batches and sum(batches.get(name, length * total) for name, length in lengths.items()) > total * (1 + 1e-9):
             received = ", ".join(f"{name}={shown(length)}" for name, length in lengths.items())
-            expected = f"that takes {batches:.0f} batches, and the schedule has {total}"
+            expected = f"that is longer than the {total} batches of the schedule"
             raise wrong_value(received, expected, "Pass fewer batches, or fractions of training; or train for longer.")
+        return self.build(rate, **self.arguments | {name: int(length) / total for name, length in batches.items()})
 
 
 class WarmupAndFall(Warmup):

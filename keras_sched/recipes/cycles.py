@@ -8,6 +8,7 @@ from keras_sched.annealers.base import checked_rates, common_groups
 from keras_sched.annealers.formulas import SchedCos, SchedLin
 from keras_sched.annealers.phases import combine_scheds, simplest_fraction
 from keras_sched.annealers.triangles import MODES, Triangles
+from keras_sched.arguments import names_checked
 from keras_sched.errors import (
     check_choice,
     check_fraction,
@@ -15,13 +16,12 @@ from keras_sched.errors import (
     check_whole,
     is_whole,
     shown,
-    speaking_as,
     wrong_value,
 )
 from keras_sched.recipes.types import Rates, Recipe
 
 
-@speaking_as("sgdr")
+@names_checked
 def sgdr(
     lr_max: Rates, *, n_cycles: int, cycle_mult: float = 2, cycle_decay: float = 1.0, warmup: float = 0.0
 ) -> Recipe:
@@ -61,7 +61,7 @@ def sgdr_lengths(n_cycles: int, cycle_mult: float) -> list[Fraction]:
     return [factor**k for k in range(n_cycles)]
 
 
-@speaking_as("triangular")
+@names_checked
 def triangular(
     lr_min: Rates, lr_max: Rates, *, n_cycles: float, mode: str = "triangular", gamma: float = 0.1
 ) -> Recipe:

@@ -10,14 +10,15 @@ import numpy as np
 from keras_sched.annealers.base import checked_rates
 from keras_sched.annealers.formulas import SchedCos, SchedNo
 from keras_sched.annealers.phases import combine_scheds, combined_cos
-from keras_sched.errors import check_fraction, check_positive, is_number, shown, speaking_as, wrong_value
+from keras_sched.arguments import names_checked
+from keras_sched.errors import check_fraction, check_positive, is_number, shown, wrong_value
 from keras_sched.recipes.types import Rates, Recipe
 
 DEFAULT_MOMS = (0.95, 0.85, 0.95)  # compared with `is`: a user who passes the same numbers means them
 _RISE = "the fraction of training spent rising"
 
 
-@speaking_as("one_cycle")
+@names_checked
 def one_cycle(
     lr_max: Rates,
     *,
@@ -72,7 +73,7 @@ def _three_phases(top: np.ndarray, divs: tuple[float, float], pct: float, moms: 
     return scheds
 
 
-@speaking_as("flat_cos")
+@names_checked
 def flat_cos(lr: Rates, *, div_final: float = 1e5, pct_start: float = 0.75) -> Recipe:
     """A constant rate, then half a cosine down to nearly nothing.
 

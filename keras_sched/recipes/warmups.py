@@ -10,11 +10,12 @@ import numpy as np
 from keras_sched.annealers.base import Annealer, checked_rates, common_groups
 from keras_sched.annealers.formulas import SchedCos, SchedInvSqrt, SchedLin, SchedNo, SchedOneMinusSqrt
 from keras_sched.annealers.phases import combine_scheds
-from keras_sched.errors import check_fraction, is_whole, shown, speaker, speaking_as, wrong_type, wrong_value
+from keras_sched.arguments import names_checked
+from keras_sched.errors import check_fraction, is_whole, shown, speaker, wrong_type, wrong_value
 from keras_sched.recipes.types import Rates, Recipe
 
 
-@speaking_as("warmup_stable_decay")
+@names_checked
 def warmup_stable_decay(
     lr_max: Rates,
     *,
@@ -66,7 +67,7 @@ def _shaped(shape: Any, start: np.ndarray, end: np.ndarray) -> Annealer:
     return made
 
 
-@speaking_as("warmup_cosine")
+@names_checked
 def warmup_cosine(lr_max: Rates, *, warmup: float = 0.05, lr_final: float = 0.0) -> Recipe:
     """A linear rise from 0, then half a cosine down.
 
@@ -89,7 +90,7 @@ def warmup_cosine(lr_max: Rates, *, warmup: float = 0.05, lr_final: float = 0.0)
     return {"lr": combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, top), SchedCos(top, last)])}
 
 
-@speaking_as("warmup_linear")
+@names_checked
 def warmup_linear(lr_max: Rates, *, warmup: float = 0.05, lr_final: float = 0.0) -> Recipe:
     """A linear rise from 0, then a linear fall.
 
@@ -112,7 +113,7 @@ def warmup_linear(lr_max: Rates, *, warmup: float = 0.05, lr_final: float = 0.0)
     return {"lr": combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, top), SchedLin(top, last)])}
 
 
-@speaking_as("inverse_sqrt")
+@names_checked
 def inverse_sqrt(lr_max: Rates, *, warmup: float = 0.05, lr_final: float) -> Recipe:
     """A linear rise from 0, then a fall as one over the square root of the position, down to `lr_final`.
 
