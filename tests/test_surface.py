@@ -20,6 +20,7 @@ SIGNATURES = {
     "FlatCos": "lr=None, ...",
     "InverseSqrt": "...",
     "LRFinder": "start_lr=1e-7, end_lr=10, num_it=100, stop_div=True",
+    "LogHyperParameters": "to",
     "NoSuggestion": None,
     "OneCycle": (
         "lr_max=None, ..., *, wd=None, total_steps=None, steps_per_epoch=None, groups=None, momentum_correction=False"

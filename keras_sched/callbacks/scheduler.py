@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.callbacks.base import Callback
+from keras_sched.callbacks.log import note_scheduled
 from keras_sched.curves import RowValues, check_scheds, curves_of, differs_by_group
 from keras_sched.errors import advise, check_whole, shown, speaker, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
@@ -127,6 +128,7 @@ class Scheduler(Callback):
                 ]
                 for inner, plan in self._parts:
                     fit.add(inner, plan)
+                note_scheduled(fit, (inner for inner, _ in self._parts))
             self._fit, self._hps = fit, None
             fit.at_end(self._let_go)
 
