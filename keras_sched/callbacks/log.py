@@ -16,8 +16,9 @@ from keras_sched.callbacks.base import Callback
 from keras_sched.errors import needing, shown, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.step import InnerOptimizer, ScheduledFit
 
-Row = tuple[int, dict[str, float]]
-"""A batch's number, counted from epoch 0, and its values by name."""
+Columns = dict[str, tuple[range, list[float]]]
+"""{name: the batches of an epoch, counted from epoch 0, and a value for each}."""
+Rows = Iterable[tuple[int, dict[str, float]]]
 
 _SCHEDULED: WeakKeyDictionary[ScheduledFit, list[InnerOptimizer]] = WeakKeyDictionary()
 
@@ -89,10 +90,10 @@ class LogHyperParameters(Callback):
             fit = self._fit()
             with fit.ended_by_errors():
                 fit.end_epoch()
-                rows = sorted(self._rows(fit).items())
-                if rows:
-                    self._writer = self._writer or _writer(self.to, rows, epoch)
-                    self._writer.write(rows, epoch)
+                columns = self._columns(fit)
+                if columns:
+                    self._writer = self._writer or _writer(self.to, columns, epoch)
+                    self._writer.write(_rows(columns), epoch)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Let go of the fit and the model."""
@@ -112,20 +113,29 @@ class LogHyperParameters(Callback):
             "Put one beside it, for example `callbacks=[OneCycle(1e-2), LogHyperParameters(...)]`.",
         )
 
-    def _rows(self, fit: ScheduledFit) -> dict[int, dict[str, float]]:
-        """{batch: its values} of the epoch that ends."""
-        rows: dict[int, dict[str, float]] = {}
+    def _columns(self, fit: ScheduledFit) -> Columns:
+        """What the epoch that ends has used."""
+        columns: Columns = {}
         for inner, before in self._counts.items():
             last = inner.first_row  # of the coming batch
             batches = range(last - (inner.first_count - before) // inner.per_batch, last)
-            for plan in inner.plans:
-                for attribute, name in plan.names.items():
-                    key, values = f"{fit.prefix(inner)}{name}", inner.table.values(attribute, batches)
-                    grouped = attribute in plan.grouped
-                    for group in range(values.shape[1] if grouped else 1):
-                        for step, value in zip(batches, values[:, group].tolist(), strict=True):
-                            rows.setdefault(step, {})[f"{key}_{group}" if grouped else key] = value
-        return rows
+            used = [(plan, *each) for plan in inner.plans for each in plan.names.items()] if batches else []
+            for plan, attribute, name in used:
+                key, values = f"{fit.prefix(inner)}{name}", inner.table.values(attribute, batches).T.tolist()
+                of_groups = {f"{key}_{group}": values[group] for group in range(len(values))}
+                shown = of_groups if attribute in plan.grouped else {key: values[0]}
+                columns |= {one: (batches, column) for one, column in shown.items()}
+        return columns
+
+
+def _first(columns: Columns) -> int:
+    return min(batches.start for batches, _ in columns.values())
+
+
+def _rows(columns: Columns) -> Rows:
+    """Each batch, and its values by name."""
+    for step in range(_first(columns), max(batches.stop for batches, _ in columns.values())):
+        yield step, {key: values[step - of.start] for key, (of, values) in columns.items() if step in of}
 
 
 class _Calls:
@@ -134,7 +144,7 @@ class _Calls:
     def __init__(self, function: Callable[[int, dict[str, float]], Any]) -> None:
         self.function = function
 
-    def write(self, rows: list[Row], epoch: int) -> None:
+    def write(self, rows: Rows, epoch: int) -> None:
         for step, values in rows:
             self.function(step, values)
 
@@ -142,40 +152,39 @@ class _Calls:
 class _Table:
     """A CSV file; what is in it already is kept up to the first step of a fit that begins at a later epoch."""
 
-    def __init__(self, path: Path, rows: list[Row], epoch: int) -> None:
+    def __init__(self, path: Path, columns: Columns, epoch: int) -> None:
         self.path = path
         old: list[Mapping[str, Any]] = []
         if epoch and path.exists():
             with path.open(newline="", encoding="utf-8") as file:
-                old = [row for row in csv.DictReader(file) if int(row["step"]) < rows[0][0]]
-        of_old = old[0] if old else ()
-        self.columns = list(dict.fromkeys(["step", "epoch", *of_old, *(name for _, values in rows for name in values)]))
+                old = [row for row in csv.DictReader(file) if int(row["step"]) < _first(columns)]
+        self.names = list(dict.fromkeys(["step", "epoch", *(old[0] if old else ()), *columns]))
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, self.columns)
+            table = csv.DictWriter(file, self.names)
             table.writeheader()
             table.writerows(old)
 
-    def write(self, rows: list[Row], epoch: int) -> None:
+    def write(self, rows: Rows, epoch: int) -> None:
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, self.columns)
+            table = csv.DictWriter(file, self.names)
             table.writerows({"step": step, "epoch": epoch, **values} for step, values in rows)
 
 
 class _Events:
     """A file of TensorBoard's; one that goes on at a later epoch has TensorBoard forget what others had from there."""
 
-    def __init__(self, folder: Path, rows: list[Row], epoch: int) -> None:
+    def __init__(self, folder: Path, columns: Columns, epoch: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{time.time_ns() / 1e9:.6f}.{socket.gethostname()}.{os.getpid()}.keras_sched"
         self.path = folder / name
         self.proto = import_module("tensorboard.compat.proto.event_pb2")
         self.summary = import_module("tensorboard.compat.proto.summary_pb2").Summary
         self.record = import_module("tensorboard.summary.writer.record_writer").RecordWriter
-        start = {"step": rows[0][0], "session_log": self.proto.SessionLog(status=self.proto.SessionLog.START)}
+        start = {"step": _first(columns), "session_log": self.proto.SessionLog(status=self.proto.SessionLog.START)}
         self._add([{"file_version": "brain.Event:2"}, *([start] if epoch else [])])
 
-    def write(self, rows: list[Row], epoch: int) -> None:
+    def write(self, rows: Rows, epoch: int) -> None:
         value = self.summary.Value
         summaries = ((step, [value(tag=name, simple_value=one) for name, one in of.items()]) for step, of in rows)
         self._add({"step": step, "summary": self.summary(value=values)} for step, values in summaries)
@@ -204,7 +213,7 @@ def _checked(to: Any) -> Any:
     return path
 
 
-def _writer(to: Any, rows: list[Row], epoch: int) -> _Table | _Events | _Calls:
+def _writer(to: Any, columns: Columns, epoch: int) -> _Table | _Events | _Calls:
     if not isinstance(to, Path):
         return _Calls(to)
-    return (_Table if to.suffix.lower() == ".csv" else _Events)(to, rows, epoch)
+    return (_Table if to.suffix.lower() == ".csv" else _Events)(to, columns, epoch)
