@@ -41,7 +41,7 @@ def recipes() -> None:
 def fits(model: keras.Model, x: NDArray[np.float32], y: NDArray[np.float32]) -> None:
     """Callbacks, fit helpers and the finder."""
     callback = ks.OneCycle(slice(1e-4, 1e-2), groups=3, layer_decay=0.75)
-    log = ks.LogHyperParameters(lambda step, values: print(step, values["lr"]))
+    log = ks.LogHyperParameters(lambda step, values: (step, values["lr"]))
     model.fit(x, y, callbacks=[callback, log])  # pyright: ignore[reportUnknownMemberType] - Keras has no types
     ks.WarmupLinear(1e-2, warmup=500)
     assert_type(callback.hps, dict[str, NDArray[np.float64]])
