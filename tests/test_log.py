@@ -140,6 +140,17 @@ def test_updates_that_wait_for_others_have_rows_too():
     assert [values["lr"] for _, values in rows] == cycle.hps["lr"].tolist()
 
 
+def test_a_step_which_the_loss_scale_skips_has_no_row():
+    x, y = data()
+    x[BATCH] = np.inf  # in batch 1 of each epoch
+    rows = []
+    log, rates = LogHyperParameters(lambda step, values: rows.append((step, values["lr"]))), OneCycle(0.1)
+    model = mlp(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1)))
+    model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[log, rates])
+    assert [step for step, _ in rows] == [0, 1, 2, 4, 5, 6, 8, 9, 10]
+    assert [rate for _, rate in rows] == rates.hps["lr"].tolist()
+
+
 def test_a_fit_that_ends_early_has_the_rows_of_its_batches():
     rows = written([WarmupLinear(0.1), None, StopsAt(1)])
     assert [step for step, _ in rows] == [0, 1]
