@@ -29,10 +29,12 @@ from keras_sched.callbacks import (
     SGDR,
     FlatCos,
     InverseSqrt,
+    LogHyperParameters,
     OneCycle,
     ParamScheduler,
     Triangular,
     WarmupCosine,
+    WarmupLinear,
     WarmupStableDecay,
 )
 from keras_sched.errors import NoSuggestion, no_attribute
@@ -45,6 +47,7 @@ from keras_sched.recipes import (
     sgdr,
     triangular,
     warmup_cosine,
+    warmup_linear,
     warmup_stable_decay,
 )
 from keras_sched.schedule import AnnealedSchedule
@@ -54,6 +57,7 @@ __all__ = [
     "FlatCos",
     "InverseSqrt",
     "LRFinder",
+    "LogHyperParameters",
     "NoSuggestion",
     "OneCycle",
     "ParamScheduler",
@@ -67,6 +71,7 @@ __all__ = [
     "SchedPoly",
     "Triangular",
     "WarmupCosine",
+    "WarmupLinear",
     "WarmupStableDecay",
     "annealer",
     "combine_scheds",
@@ -102,6 +107,7 @@ __all__ = [
     "unfreeze",
     "valley",
     "warmup_cosine",
+    "warmup_linear",
     "warmup_stable_decay",
 ]
 

@@ -1,7 +1,7 @@
 """From the name of a hyper-parameter to an attribute of an optimizer, and from a learning rate to one per group."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -136,9 +136,12 @@ def learning_rates(
 
     Raises:
         ValueError: when a rate is not a finite number above 0, or there are more or fewer rates than groups.
-        TypeError: when `value` is a named tuple, such as `lr_find` returns.
+        TypeError: when `value` is a named tuple, such as `lr_find` returns, or a recipe.
     """
     check_no_named_tuple(argument, value)
+    if isinstance(value, Mapping):
+        expected = "it is a learning rate, and this a recipe: {hyper-parameter: annealer}"
+        raise wrong_type(f"{argument}={shown(value)}", expected, "Pass the recipe to `ParamScheduler`.")
     rates = _spread(value, groups, argument)
     for rate in rates:
         if not (is_number(rate) and 0 < rate < math.inf):

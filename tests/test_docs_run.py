@@ -17,8 +17,8 @@ BLOCKS = {
     "tutorials/from_fastai.md": {"run": 7},
     "tutorials/from_keras.md": {"run": 4},
     "tutorials/how_good.md": {"run": 2},
-    "tutorials/integrations.md": {"run": 3, "needs": 5},
-    "tutorials/which_schedule.md": {"run": 7},
+    "tutorials/integrations.md": {"run": 3, "needs": 6},
+    "tutorials/which_schedule.md": {"run": 8},
 }
 
 

@@ -20,6 +20,7 @@ SIGNATURES = {
     "FlatCos": "lr=None, ...",
     "InverseSqrt": "...",
     "LRFinder": "start_lr=1e-7, end_lr=10, num_it=100, stop_div=True",
+    "LogHyperParameters": "to",
     "NoSuggestion": None,
     "OneCycle": (
         "lr_max=None, ..., *, wd=None, total_steps=None, steps_per_epoch=None, groups=None, momentum_correction=False"
@@ -35,6 +36,7 @@ SIGNATURES = {
     "SchedPoly": "start, end, power",
     "Triangular": "...",
     "WarmupCosine": "...",
+    "WarmupLinear": "...",
     "WarmupStableDecay": "...",
     "annealer": None,
     "combine_scheds": "pcts, scheds",
@@ -82,6 +84,7 @@ SIGNATURES = {
     "unfreeze": "model, ...",
     "valley": SUGGESTION,
     "warmup_cosine": "lr_max, *, warmup=.05, lr_final=0.",
+    "warmup_linear": "lr_max, *, warmup=.05, lr_final=0.",
     "warmup_stable_decay": "lr_max, *, warmup=.05, decay=.2, lr_final=0., shape=keras_sched.SchedOneMinusSqrt",
 }
 FIT_HELPERS = ["fine_tune", "fit_flat_cos", "fit_one_cycle", "fit_sgdr"]
@@ -92,6 +95,7 @@ CALLBACK_OF = {
     "SGDR": "sgdr",
     "Triangular": "triangular",
     "WarmupCosine": "warmup_cosine",
+    "WarmupLinear": "warmup_linear",
     "WarmupStableDecay": "warmup_stable_decay",
 }
 

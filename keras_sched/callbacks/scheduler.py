@@ -2,12 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_sched.callbacks.base import Callback
+from keras_sched.callbacks.log import note_scheduled
 from keras_sched.curves import RowValues, check_scheds, curves_of, differs_by_group
 from keras_sched.errors import advise, check_whole, shown, speaker, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
@@ -18,16 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Scheduler(keras.callbacks.Callback):
+class Scheduler(Callback):
     """What every scheduling callback does: the schedules of one `fit`, from its length to what was used."""
-
-    _given: tuple[tuple[Any, ...], dict[str, Any]]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Remember the arguments as they were typed."""
-        made = super().__new__(cls)
-        made._given = args, kwargs
-        return made
 
     def __init__(
         self,
@@ -53,14 +47,9 @@ class Scheduler(keras.callbacks.Callback):
         self._parts: list[tuple[InnerOptimizer, Plan]] = []
         self._hps: dict[str, NDArray[np.float64]] | None = None  # of a fit that has ended
 
-    def __repr__(self) -> str:
-        args, kwargs = self._given
-        typed = [*map(shown, args), *(f"{name}={shown(value)}" for name, value in kwargs.items())]
-        return f"{type(self).__name__}({', '.join(typed)})"
-
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: `hps`, and nothing of the model."""
-        state = {**self.__dict__, "_fit": None, "_parts": [], "_model": None}
+        state = super().__getstate__() | {"_fit": None, "_parts": []}
         if self._parts:
             state["_hps"] = self.hps
         return state
@@ -139,6 +128,7 @@ class Scheduler(keras.callbacks.Callback):
                 ]
                 for inner, plan in self._parts:
                     fit.add(inner, plan)
+                note_scheduled(fit, (inner for inner, _ in self._parts))
             self._fit, self._hps = fit, None
             fit.at_end(self._let_go)
 
