@@ -12,6 +12,7 @@ from keras_sched.errors import check_no_named_tuple, did_you_mean, is_number, sh
 LearningRate = float | slice | Sequence[float]
 
 RATE = "learning_rate"
+OBJECT = "."  # with it begins the column of what is not the optimizer's
 
 _SHORT_NAMES = {"lr": RATE, "wd": "weight_decay", "eps": "epsilon"}
 # Keras reads these outside the update, or they fix the shape of the compiled step: a schedule would not change them.
@@ -36,6 +37,11 @@ def innermost(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
     if multi is not None and isinstance(optimizer, multi):
         return list(optimizer.optimizers)
     return [optimizer]
+
+
+def is_object(column: str) -> bool:
+    """Whether a column of a table is another object's than the optimizer's."""
+    return column.startswith(OBJECT)
 
 
 def attribute_of(name: str, optimizer: keras.Optimizer) -> str:

@@ -35,7 +35,7 @@ class TorchStep(ScheduledStep):
             for which, override in enumerate(self.overrides):
                 override.install()
                 override.peek = self._peeker(which)
-            logs = self._plain(*arguments)
+            logs = self.objects.run(self, self._plain, *arguments)
             self.learn_updates()
             return logs
         finally:
