@@ -137,7 +137,7 @@ class Scheduler(Callback):
         with speaking_as(type(self).__name__):
             fit = self._running()
             with fit.ended_by_errors():
-                if epoch > self.first_epoch and not fit.running:
+                if epoch > self.first_epoch and fit.step is None:
                     self._check_resumed(epoch)
                 fit.begin_epoch(None if self._steps is None else epoch * self._steps)
 

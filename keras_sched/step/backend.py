@@ -14,16 +14,13 @@ from numpy.typing import NDArray
 from keras_sched.errors import wrong_state
 from keras_sched.step.objects import Objects
 from keras_sched.step.override import Override
-from keras_sched.step.table import Layout, Table
+from keras_sched.step.table import Layout, Table, Values
 
 Arrays = Sequence[NDArray[Any]]
 
 
 class Content(NamedTuple):
-    """One piece of a model's state.
-
-    `arrays` are host arrays that nobody else holds; `put` takes equal ones, which it may keep, and puts them back.
-    """
+    """One piece of a model's state: host arrays that nobody else holds; `put` may keep those that it puts back."""
 
     name: str
     arrays: Arrays
@@ -31,13 +28,7 @@ class Content(NamedTuple):
 
 
 class ScheduledStep(ABC):
-    """A training step that reads its values from a table.
-
-    Args:
-        model: the compiled model.
-        overrides: one for each scheduled optimizer.
-        layouts: one for each scheduled optimizer.
-    """
+    """A training step that reads its values from a table; an override and a layout for each scheduled optimizer."""
 
     def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
         self.model = model
@@ -64,10 +55,9 @@ class ScheduledStep(ABC):
 
     @abstractmethod
     def anchor(self, which: int, row: int, count: int, *, changed: bool = False) -> int:
-        """Let the coming batch, at an optimizer's `count`, take row `row` of table `which`, whose values have `changed`.
+        """Let the batch at an optimizer's `count` take row `row` of table `which`, whose values may have `changed`.
 
-        Returns:
-            How many batches can be run until `anchor` has to be called again.
+        Returns how many batches can be run until it has to be called again.
         """
 
     def mend(self, arguments: tuple[Any, ...], result: Any) -> None:
@@ -123,9 +113,8 @@ class WindowedStep(ScheduledStep):
     def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
         super().__init__(model, overrides, layouts)
         self.compiled = not model.run_eagerly
-        self.tables: Sequence[Table] = ()
-        self._firsts: list[int | None] = []
-        self._anchors: list[tuple[int, int]] = []
+        for which, override in enumerate(self.overrides):
+            override.read = functools.partial(self._values, which)
 
     @abstractmethod
     def load(self, which: int, window: NDArray[np.float32]) -> None:
@@ -133,7 +122,15 @@ class WindowedStep(ScheduledStep):
 
     @abstractmethod
     def start(self, which: int, start: int) -> None:
-        """Let an update at count c take row (c - start) // updates a batch of the window."""
+        """Let the window begin at this count of updates."""
+
+    @abstractmethod
+    def since(self, which: int) -> Any:
+        """How many updates after the start of the window the optimizer is."""
+
+    @abstractmethod
+    def row(self, which: int, place: Any) -> Any:
+        """A row of the window; the first or last one where the place is outside."""
 
     @abstractmethod
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *arguments: Any) -> Any:
@@ -145,8 +142,8 @@ class WindowedStep(ScheduledStep):
 
     def begin(self, tables: Sequence[Table], plain: Callable[..., Any]) -> None:
         """Take the rows from these tables from now on."""
-        self.tables = tables
-        self._firsts = [None for _ in tables]
+        self._tables = tables
+        self._firsts: list[int | None] = [None for _ in tables]
         self._anchors = [(0, 0) for _ in tables]
 
     def anchor(self, which: int, row: int, count: int, *, changed: bool = False) -> int:
@@ -155,16 +152,10 @@ class WindowedStep(ScheduledStep):
         if changed or first is None or not first <= row <= first + rows - self.batches:
             # Some rows before it, for a checkpoint whose count lies before this one's.
             first = self._firsts[which] = max(0, row - rows // 4)
-            self.load(which, self.tables[which].rows(first, rows))
+            self.load(which, self._tables[which].rows(first, rows))
         self._anchors[which] = row - first, count
         self._start(which)
         return first + rows - row
-
-    def place(self, which: int, since: Any, updates: int = 0) -> Any:
-        """The row's place in the window, `since` updates after its start; this batch has made `updates` of them."""
-        per_batch = self.overrides[which].per_batch
-        since = since - updates if updates else since
-        return since if per_batch == 1 else since // per_batch
 
     def check_updates(self) -> None:
         """At the end of a batch: where it made other updates than was known, place the rows anew, or trace again."""
@@ -179,9 +170,16 @@ class WindowedStep(ScheduledStep):
         place, count = self._anchors[which]
         self.start(which, count - place * self.overrides[which].per_batch)
 
+    def _values(self, which: int, updates: int = 0, since: Any = None) -> Values:
+        """The values of the row that the batch takes, of which it has made `updates` already."""
+        since = self.since(which) if since is None else since
+        since = since - updates if updates else since
+        per_batch = self.overrides[which].per_batch
+        return self.layouts[which].values(self.row(which, since if per_batch == 1 else since // per_batch))
+
 
 class TraceAgainError(Exception):
-    """A trace has shown how many updates a batch makes: what was traced is thrown away."""
+    """A trace has shown how many updates a batch makes, or what it asks: what was traced is thrown away."""
 
 
 class Backend(ABC):
@@ -268,11 +266,7 @@ def batches_per_call(model: keras.Model) -> int:
 
 
 def backend() -> Backend:
-    """The backend of this process.
-
-    Raises:
-        RuntimeError: when Keras runs on one that does not train.
-    """
+    """The backend of this process; a `RuntimeError` where it does not train."""
     return _backend(keras.backend.backend())
 
 

@@ -25,11 +25,7 @@ _FIT = "_keras_sched_fit"
 
 
 class ScheduledFit:
-    """The schedules of every callback of one `fit`.
-
-    Args:
-        model: the compiled model.
-    """
+    """The schedules of every callback of one `fit` of a compiled model."""
 
     def __init__(self, model: keras.Model) -> None:
         check_keras()
@@ -63,16 +59,11 @@ class ScheduledFit:
     @staticmethod
     def end_of(model: keras.Model) -> None:
         """End the fit of `model`, where one that died has left something."""
-        running = vars(model).get(_FIT)
-        if running is not None:
-            running.end()
+        if _FIT in vars(model):
+            vars(model)[_FIT].end()
 
     def inner(self, optimizer: keras.Optimizer) -> list[InnerOptimizer]:
-        """The inner optimizers of an optimizer, each the same object whenever it is asked for.
-
-        Raises:
-            RuntimeError: when they are not known yet.
-        """
+        """The inner optimizers of an optimizer; a `RuntimeError` where they are not known yet."""
         if not innermost(optimizer) and self.model.built:
             with backend().scope(self.model):
                 optimizer.build(self.model.trainable_variables)  # a function divides the variables among them
@@ -122,11 +113,6 @@ class ScheduledFit:
             self.end()
             raise
 
-    @property
-    def running(self) -> bool:
-        """Whether the fit's first epoch has begun."""
-        return self.step is not None
-
     # While the fit runs
 
     def begin_epoch(self, row: int | None) -> None:
@@ -169,17 +155,12 @@ class ScheduledFit:
                 each.release()
             self._ended = True
 
-    def die(self, arguments: tuple[Any, ...] = (), result: Any = None) -> None:
-        """End inside a step, or between two batches."""
-        self.end()
-        if self.step is not None and arguments:
-            self.step.mend(arguments, result)
-
     # What was used
 
     def check_used(self) -> None:
         """Raise a `RuntimeError` where the batches so far have made no update with an optimizer that is scheduled."""
-        for inner, override in zip(self._scheduled(), self.step.overrides if self.step else (), strict=False):
+        step: Any = self.step
+        for inner, override in zip(self._scheduled(), step.overrides, strict=True):
             if not override.used and not inner.may_be_idle:
                 raise self._without_update(inner)
 
@@ -191,9 +172,8 @@ class ScheduledFit:
     def rows_run(self, inner: InnerOptimizer) -> int:
         """Rows used since the last anchor: what the optimizer counted; where that is in flight, what was called."""
         count = inner.count()
-        if count is None:
-            return self._ran
-        return min(max(count - inner.first_count, 0) // self._per_batch(inner), self._ran)
+        counted = self._ran if count is None else max(count - inner.first_count, 0) // self._per_batch(inner)
+        return min(counted, self._ran)
 
     def last_value(self, inner: InnerOptimizer, attribute: str) -> NDArray[np.float64]:
         """The value of the last batch run, (groups,), or before any that of the first one to come."""
@@ -212,11 +192,10 @@ class ScheduledFit:
         return [each for each in self._inner.values() if each.plans]
 
     def _install(self) -> None:
-        inner = self._scheduled()
-        batches = batches_per_call(self.model)
+        inner, batches = self._scheduled(), batches_per_call(self.model)
+        tables = [each.table for each in inner]
         layouts = [Layout(each.table, each.optimizer, batches) for each in inner]
-
-        objects = Objects(self.model, [each.targets for each in inner], [each.table for each in inner])
+        objects = Objects(self.model, [each.targets for each in inner], tables)
 
         def make() -> ScheduledStep:
             overrides = [Override(each.optimizer, each.groups, each.group) for each in inner]
@@ -228,7 +207,7 @@ class ScheduledFit:
         key = StepKey.of(self.model, inner, layouts, objects)
         self.step = cached_step(self.model, key, make) if backend().compiles else make()
         self.step.searching = self.searching is not None
-        self.step.begin([each.table for each in inner], self._plain)
+        self.step.begin(tables, self._plain)
         self.model.train_function = self._function
         for each, override in zip(inner, self.step.overrides, strict=True):
             if id(each) in self._shown:
@@ -260,7 +239,8 @@ class ScheduledFit:
             self._ran += step.batches
         except BaseException as error:
             if not isinstance(error, backend().end_of_data):
-                self.die(arguments, result)
+                self.end()
+                step.mend(arguments, result)
             raise
         return result
 
@@ -270,19 +250,14 @@ class ScheduledFit:
         if self.before_first_batch is not None:
             self.before_first_batch(arguments)
             self.before_first_batch = None
-        scaled = False
         for each in self._scheduled():
             shown = self._shown.get(id(each))
-            if shown is None or shown.variable is None:
-                continue
-            factor = shown.take_factor()
-            if factor is not None:
+            factor = None if shown is None else shown.take_factor()
+            if shown is not None and shown.variable is not None and factor is not None:
                 arguments = backend().replaced(self.model, shown.variable, shown.compiled, arguments)
                 if self.searching is None and factor != 1.0:
                     each.table.scale_rate(each.first_row, factor)
-                    scaled = True
-        if scaled:
-            self._anchor(changed=True)
+                    self._anchor(changed=True)
         return arguments
 
     def _anchor(self, *, changed: bool = False) -> None:
@@ -306,10 +281,10 @@ class ScheduledFit:
         """At an epoch's end: refuse an optimizer that did not step, or not as often in each batch."""
         if not self._ran or inner.may_be_idle or updates < 0:
             return
-        step: Any = self.step
         self.check_used()
         if not updates and not self._stepped:
             raise self._without_update(inner)
+        step: Any = self.step
         batches = updates // inner.per_batch
         # The last call may run fewer; Keras 3.15 on TensorFlow trains once more where a generator ends.
         enough = self._ran - step.batches < batches <= self._ran + step.batches
@@ -321,16 +296,13 @@ class ScheduledFit:
             )
 
     def _without_update(self, inner: InnerOptimizer) -> RuntimeError:
+        optimizers = {name: each for name, each in vars(self.model).items() if isinstance(each, keras.Optimizer)}
+        stepped = [f"`model.{name}`" for name, each in optimizers.items() if as_int(each.iterations)]
         return wrong_state(
             f"the optimizer `{inner.name}` without one update that took a scheduled value",
-            f"its schedule had no effect; {self._others(inner)}",
+            f"its schedule had no effect; the model's optimizers that made updates: {', '.join(stepped) or 'none'}",
             "Pass the optimizer that your `train_step` applies, for example `optimizer=model.d_optimizer`.",
         )
-
-    def _others(self, inner: InnerOptimizer) -> str:
-        found = {name: each for name, each in vars(self.model).items() if isinstance(each, keras.Optimizer)}
-        stepped = [f"`model.{name}`" for name, each in found.items() if as_int(each.iterations) and each is not inner]
-        return f"those that made updates are {', '.join(stepped)}" if stepped else "no optimizer of the model made one"
 
     def _make_train_function(self, force: bool = False) -> Any:
         """What `model.make_train_function` is while a schedule is on. `fit` and `train_on_batch` call it first."""

@@ -44,7 +44,6 @@ class InnerOptimizer:
     """An optimizer that holds hyper-parameters itself: inside a `LossScaleOptimizer`, or one of a `MultiOptimizer`.
 
     Args:
-        optimizer: that optimizer.
         skips: whether a loss scale around it may skip updates.
         part: whether it is one of several.
     """

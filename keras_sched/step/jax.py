@@ -1,6 +1,9 @@
 """JAX: the windows are arguments of the compiled step, and an epoch's state is on its way from step to step."""
 
+import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,8 +15,8 @@ from numpy.typing import NDArray
 from keras_sched.errors import wrong_state
 from keras_sched.step.attributes import put, take_away
 from keras_sched.step.backend import Arrays, Backend, Content, ScheduledStep, TraceAgainError, WindowedStep
-from keras_sched.step.override import Override
-from keras_sched.step.table import Layout, Values
+from keras_sched.step.override import Override, outside_step
+from keras_sched.step.table import Layout
 
 
 class StatePart(Sequence[Any]):
@@ -48,6 +51,7 @@ class JaxStep(WindowedStep):
         super().__init__(model, overrides, layouts)
         self.compiled = bool(model.jit_compile) and not model.run_eagerly
         self._windows: list[Any] = [None for _ in layouts]
+        self._traced: Any = None  # the windows, while a step is traced
         self._on_host = [np.zeros((layout.rows + 1, layout.width), np.float32) for layout in layouts]
         self._step: Callable[..., Any] = self._train
         self._in_parts = self.compiled and keras.distribution.distribution() is None  # its shardings know lists
@@ -59,11 +63,7 @@ class JaxStep(WindowedStep):
     def function(self, *arguments: Any) -> Any:
         state, iterator = arguments
         logs, state = self._one_batch(state, next(iterator))
-        for _ in range(self.batches - 1):
-            try:
-                data = next(iterator)
-            except StopIteration:
-                break
+        for data in itertools.islice(iterator, self.batches - 1):
             logs, state = self._one_batch(state, data)
         return logs, state
 
@@ -72,9 +72,9 @@ class JaxStep(WindowedStep):
         self._windows[which] = None
 
     def start(self, which: int, start: int) -> None:
-        row, bits = self._on_host[which][-1], np.int32(start).view(np.float32)
-        if self._windows[which] is None or row[:1].view(np.int32)[0] != start:
-            row[0] = bits
+        row = self._on_host[which][-1, :1].view(np.int32)
+        if self._windows[which] is None or row[0] != start:
+            row[0] = start
             self._windows[which] = _on_devices(self._on_host[which].copy())
 
     def mend(self, arguments: tuple[Any, ...], result: Any) -> None:
@@ -116,48 +116,44 @@ class JaxStep(WindowedStep):
 
     def _one_batch(self, state: Any, data: Any) -> Any:
         if self._in_parts and isinstance(state[0], (list, tuple)):  # the first batch of an epoch
-            state = tuple(StatePart(part) if isinstance(part, (list, tuple)) else part for part in state)
+            state = tuple(StatePart(part) for part in state)
         if self.searching:
             pairs = zip(self.empty, state[3], strict=True)
             metrics = [now if first is None else _with_sharding(first) for first, now in pairs]
             state = (*state[:3], StatePart(metrics) if self._in_parts else metrics)
         while True:
-            try:
+            with contextlib.suppress(TraceAgainError):
                 return self._step(state, data, self._windows)
-            except TraceAgainError:
-                continue
 
     def _train_parts(self, state: Any, data: Any, windows: Any) -> Any:
-        state = tuple(list(part) if isinstance(part, StatePart) else part for part in state)
-        logs, state = self._train(state, data, windows)
-        return logs, tuple(StatePart(part) if isinstance(part, (list, tuple)) else part for part in state)
+        logs, state = self._train(tuple(list(part) for part in state), data, windows)
+        return logs, tuple(StatePart(part) for part in state)
 
     def _train(self, state: Any, data: Any, windows: Any) -> Any:
-        for which, (override, window) in enumerate(zip(self.overrides, windows, strict=True)):
-            start = jax.lax.bitcast_convert_type(window[-1, 0], np.int32)
-            override.read = self._reader(which, window, start)
-            override.peek = self._peeker(which, window, start, state)
+        self._traced = windows
+        for which, override in enumerate(self.overrides):
+            count = _find(self.model, override.optimizer._iterations, state)
+            since = None if count is None else count - self._first(which)
+            override.peek = None if since is None else partial(self._values, which, 0, since)
         try:
             with self.installed():
                 result = self.objects.run(self, self.model.train_step, state, data)
                 self.check_updates()
             return result
         finally:
-            for override in self.overrides:
-                override.read = None  # it holds this trace's own values
+            self._traced = None
 
-    def _reader(self, which: int, window: Any, start: Any) -> Callable[[int], Values]:
-        count = self.overrides[which].optimizer._iterations
-        return lambda updates: self._row(which, window, count.value - start, updates)
+    def since(self, which: int) -> Any:
+        if self._traced is None:
+            raise outside_step()
+        return self.overrides[which].optimizer._iterations.value - self._first(which)
 
-    def _peeker(self, which: int, window: Any, start: Any, state: Any) -> Callable[[], Values] | None:
-        count = _find(self.model, self.overrides[which].optimizer._iterations, state)
-        return None if count is None else lambda: self._row(which, window, count - start, 0)
+    def row(self, which: int, place: Any) -> Any:
+        place = jax.numpy.clip(place, 0, self.layouts[which].rows - 1)
+        return jax.lax.dynamic_index_in_dim(self._traced[which], place, keepdims=False)
 
-    def _row(self, which: int, window: Any, since: Any, updates: int) -> Values:
-        layout = self.layouts[which]
-        place = jax.numpy.clip(self.place(which, since, updates), 0, layout.rows - 1)
-        return layout.values(jax.lax.dynamic_index_in_dim(window, place, keepdims=False))
+    def _first(self, which: int) -> Any:
+        return jax.lax.bitcast_convert_type(self._traced[which][-1, 0], np.int32)
 
 
 class JaxBackend(Backend):
@@ -211,9 +207,8 @@ class JaxBackend(Backend):
         return variable._value is not None and not isinstance(variable.value, Tracer)
 
     def attach_state(self, model: keras.Model) -> None:
-        sync = getattr(model, "jax_state_sync", None)
-        if sync is not None:
-            sync()
+        if hasattr(model, "jax_state_sync"):
+            model.jax_state_sync()
 
     def forget_state(self, model: keras.Model) -> None:
         if hasattr(model, "jax_state_sync"):
@@ -245,11 +240,8 @@ def _parts(model: keras.Model) -> Iterator[list[keras.Variable]]:
 
 def _find(model: keras.Model, variable: keras.Variable, state: Any) -> Any:
     """The value of `variable` in a state that is on its way; `None` where it is not in it."""
-    for variables, values in zip(_parts(model), state, strict=False):
-        for each, value in zip(variables, values, strict=False):
-            if each is variable:
-                return value
-    return None
+    pairs = itertools.chain(*(zip(*pair, strict=False) for pair in zip(_parts(model), state, strict=False)))
+    return next((value for each, value in pairs if each is variable), None)
 
 
 def _on_devices(array: Any) -> Any:

@@ -88,11 +88,7 @@ class Override:
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """What `optimizer.apply` is while installed."""
         if self.read is None:
-            raise wrong_state(
-                "an update outside the step that was given its values",
-                "a scheduled optimizer makes its updates in a step",
-                "Train with `model.fit`, or with `scheduled(...)` in a loop of your own.",
-            )
+            raise outside_step()
         if self.check is not None:
             self.check(grads)
         before = self._apply_before
@@ -126,3 +122,12 @@ class Override:
         for name, value in self._before.items():
             put(self.optimizer, name, value)
         self._before = {}  # last: where this was interrupted, `remove` does it again
+
+
+def outside_step() -> RuntimeError:
+    """What an update is answered with that knows no values."""
+    return wrong_state(
+        "an update outside the step that was given its values",
+        "a scheduled optimizer makes its updates in a step",
+        "Train with `model.fit`, or with `scheduled(...)` in a loop of your own.",
+    )

@@ -15,7 +15,7 @@ from keras_sched.errors import wrong_state
 from keras_sched.step.attributes import own, put
 from keras_sched.step.backend import Arrays, Backend, Content, ScheduledStep, TraceAgainError, WindowedStep
 from keras_sched.step.override import Override
-from keras_sched.step.table import Layout, Values
+from keras_sched.step.table import Layout
 
 _KINDS = (tf.TensorSpec, tf.SparseTensorSpec, tf.RaggedTensorSpec)
 
@@ -30,8 +30,6 @@ class TensorFlowStep(WindowedStep):
             self._starts = [_variable(np.int64(0)) for _ in layouts]
         self._started: list[int] = [0 for _ in layouts]
         self._function: Callable[..., Any] | None = None
-        for which, override in enumerate(self.overrides):
-            override.read = self._reader(which)
 
     def function(self, *arguments: Any) -> Any:
         if self.searching:
@@ -78,24 +76,18 @@ class TensorFlowStep(WindowedStep):
 
     def _train(self, train_step: Callable[..., Any], data: Any) -> Any:
         for which, override in enumerate(self.overrides):
-            since = self._since(which)
-            override.peek = lambda which=which, since=since: self._row(which, since, 0)
+            override.peek = partial(self._values, which, 0, self.since(which))
         with self.installed():
             logs = self.objects.run(self, train_step, data)
             self.check_updates()
         return logs
 
-    def _reader(self, which: int) -> Callable[[int], Values]:
-        return lambda updates: self._row(which, self._since(which), updates)
-
-    def _since(self, which: int) -> Any:
+    def since(self, which: int) -> Any:
         count = tf.convert_to_tensor(self.overrides[which].optimizer._iterations)
         return tf.cast(count, tf.int64) - tf.cast(self._starts[which], tf.int64)
 
-    def _row(self, which: int, since: Any, updates: int) -> Values:
-        layout = self.layouts[which]
-        place = tf.clip_by_value(self.place(which, since, updates), 0, layout.rows - 1)
-        return layout.values(tf.gather(self._windows[which], place))
+    def row(self, which: int, place: Any) -> Any:
+        return tf.gather(self._windows[which], tf.clip_by_value(place, 0, self.layouts[which].rows - 1))
 
 
 class TensorFlowBackend(Backend):
