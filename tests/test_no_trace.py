@@ -159,7 +159,11 @@ def test_what_a_loss_scale_and_what_is_inside_it_held():
     assert changes(before, face(model.optimizer)) == set()
     with pytest.raises(KeyboardInterrupt):
         fit(model, [cycle(), Dies("on_epoch_end", KeyboardInterrupt())], EPOCHS)
-    assert changes(before, face(model.optimizer)) <= {"inner attribute _get_current_learning_rate", "learning_rate", "inner learning_rate"}
+    assert changes(before, face(model.optimizer)) <= {
+        "inner attribute _get_current_learning_rate",
+        "learning_rate",
+        "inner learning_rate",
+    }
     other = control.continuing(model)
     assert plain_steps(model) == plain_steps(other)
     assert same_bits(model, other)
