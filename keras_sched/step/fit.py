@@ -90,7 +90,11 @@ class ScheduledFit:
             return
         inner.add(plan)
         if inner.table.scheduled(RATE) and id(inner) not in self._shown:
-            shown = ShownRate(inner.optimizer, lambda: float(self.last_value(inner, RATE)[-1]))
+            shown = ShownRate(
+                inner.optimizer,
+                lambda: float(self.last_value(inner, RATE)[-1]),
+                lambda: self._at_first_batch or not self._in_epoch,
+            )
             self._shown[id(inner)] = shown  # first, so that one which is interrupted half way is removed too
             shown.install()
 
@@ -255,7 +259,7 @@ class ScheduledFit:
             shown = self._shown.get(id(each))
             if shown is None or shown.variable is None:
                 continue
-            factor = shown.factor(backend().in_flight(self.model, shown.variable, arguments))
+            factor = shown.take_factor()
             if factor != 1.0:
                 arguments = backend().replaced(self.model, shown.variable, shown.compiled, arguments)
                 if self.searching is None:

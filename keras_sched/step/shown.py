@@ -23,11 +23,15 @@ class ShownRate:
     Args:
         optimizer: the inner optimizer whose rate is scheduled.
         current: gives the rate of the last batch, or before any batch that of the first one.
+        between_epochs: whether no batch can be running.
     """
 
-    def __init__(self, optimizer: keras.Optimizer, current: Callable[[], float]) -> None:
+    def __init__(
+        self, optimizer: keras.Optimizer, current: Callable[[], float], between_epochs: Callable[[], bool]
+    ) -> None:
         self.optimizer = optimizer
         self.current = current
+        self.between_epochs = between_epochs
         self.override: Override | None = None
         rate = vars(optimizer)["_learning_rate"]
         self.variable: keras.Variable | None = rate if isinstance(rate, keras.Variable) else None
@@ -36,29 +40,28 @@ class ShownRate:
 
     def keep(self) -> None:
         """Remember the rate in the variable as the compiled one."""
-        self._compiled = None if self.variable is None else as_float(self.variable)
+        self.compiled = 0.0 if self.variable is None else as_float(self.variable)
+        """The rate that the variable is to have."""
+        self._written: tuple[float, float] | None = None  # the rate, and the one that was shown then
 
     def install(self) -> None:
         """Begin to show the scheduled rate."""
         put(self.optimizer, "_get_current_learning_rate", self._get)
+        if self.variable is not None:
+            put(self.variable, "assign", self._assign)
 
     def remove(self) -> None:
         """Let what is read be Keras' own again, and the variable have the compiled rate."""
         take_away(self.optimizer, "_get_current_learning_rate")
         if self.variable is not None:
-            self.variable.assign(self._compiled)
+            take_away(self.variable, "assign")
+            self.variable.assign(self.compiled)
 
-    def factor(self, written: Any) -> float:
-        """By how much what is in the variable scales the rest of the schedule; 1 where nobody has written.
-
-        Args:
-            written: the value of the variable.
-        """
-        rate = as_float(written)
-        if self._compiled is None or rate == self._compiled:
+    def take_factor(self) -> float:
+        """By how much what was written since the last call scales the rest of the schedule; 1 where nothing was."""
+        if self._written is None:
             return 1.0
-        # In the precision in which it was read, so that what is read and written back changes nothing.
-        shown = float(np.float32(self.current()))
+        (rate, shown), self._written = self._written, None
         if rate and not shown:
             advise(
                 f"{rate:g} while the schedule is at 0",
@@ -67,10 +70,14 @@ class ShownRate:
             )
         return rate / shown if shown else 1.0
 
-    @property
-    def compiled(self) -> float:
-        """The rate that the variable is to have."""
-        return self._compiled or 0.0
+    def _assign(self, value: Any) -> Any:
+        variable: Any = self.variable
+        rate = as_float(value)
+        # What restores a checkpoint, or JAX' state, writes the compiled rate, or once more what was written.
+        if rate != self.compiled and (self._written is None or rate != self._written[0]):
+            # In the precision in which it is read, so that what is read and written back changes nothing.
+            self._written = rate, float(np.float32(self.current()))
+        return type(variable).assign(variable, value)
 
     def _get(self) -> Any:
         if self.override is not None and self.override.applying:
@@ -78,9 +85,10 @@ class ShownRate:
         if self.override is not None and self.override.peek is not None:
             rate = self.override.peek()[RATE][-1]
             return rate() if callable(rate) else rate
+        rate = self._written[0] if self._written is not None and self.between_epochs() else self.current()
         if self._shown is None:
-            self._shown = keras.Variable(self.current(), trainable=False, name="learning_rate")
-        type(self._shown).assign(self._shown, self.current())
+            self._shown = keras.Variable(rate, trainable=False, name="learning_rate")
+        type(self._shown).assign(self._shown, rate)
         if self.variable is not None:
             put(self._shown, "assign", self.variable.assign)
         return self._shown
