@@ -474,8 +474,9 @@ def test_a_search_which_has_diverged_takes_no_batch_more_than_keras_has_read(bac
         assert next(taken) == len(found.lrs)
 
 
-def test_a_generator_that_ends_before_ends_the_search():
-    found = search(compiled, (each for each in list(batches(*rows()))[:8]))
+def test_a_generator_that_ends_before_ends_the_search_with_a_warning():
+    with pytest.warns(UserWarning, match="no more data, after 8 of"):
+        found = search(compiled, (each for each in list(batches(*rows()))[:8]))
     assert found.stopped == "data ended"
     assert len(found.lrs) == 8
 

@@ -159,7 +159,13 @@ def assert_all_comes_back(model, run):
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_fit_after_restore_is_the_fit_of_a_run_that_was_never_disturbed(shuffle):
-    assert_no_trace(compiled, lambda model: search(model, shuffle=shuffle), shuffle=shuffle)
+    def make():
+        model = compiled()
+        if shuffle:  # where Keras has to build metrics, it takes a permutation of the data for that
+            train(model, epochs=1)
+        return model
+
+    assert_no_trace(make, lambda model: search(model, shuffle=shuffle), shuffle=shuffle)
 
 
 def test_the_average_of_the_weights_that_ends_a_fit_leaves_no_trace():
@@ -171,12 +177,8 @@ def test_every_variable_of_every_kind_of_optimizer_comes_back(name):
     if name == "several" and not hasattr(keras.optimizers, "MultiOptimizer"):
         pytest.skip("this Keras has no MultiOptimizer")
     model = compiled(OPTIMIZERS[name](), "mixed_float16" if name == "loss scale" else None)
-    if name == "several":
-        model.optimizer.build(model.trainable_variables)  # Keras knows its variables only then
-    before = every_variable(model)
     with kept(model):
         assert model.optimizer.built
-        assert len(every_variable(model)) > len(before) or name == "several"
     assert_all_comes_back(model, disturb)
 
 
@@ -464,18 +466,6 @@ def test_every_optimizer_and_metric_that_a_model_has_is_remembered(backend):
         return model
 
     assert_no_trace(make, search, shuffle=False)
-
-
-@pytest.mark.parametrize("inner", [False, True])
-def test_variables_that_an_optimizer_was_given_since_are_taken_away(inner):
-    optimizer = keras.optimizers.Adam(0.01)
-    model = compiled(keras.optimizers.LossScaleOptimizer(optimizer) if inner else optimizer)
-    with kept(model):
-        known = list(map(id, model.optimizer.variables))
-        optimizer.add_variable((3,))
-        assert len(model.optimizer.variables) > len(known)
-    assert list(map(id, model.optimizer.variables)) == known
-    optimizer.apply([keras.ops.ones(weight.shape) for weight in model.trainable_weights])
 
 
 def test_what_fit_sets_on_a_model_is_as_it_was():
