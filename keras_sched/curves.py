@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from keras_sched.annealers import Annealer, as_annealer
 from keras_sched.errors import shown, speaker, speaking_as, wrong_type, wrong_value
-from keras_sched.hypers import RATE, attribute_of
+from keras_sched.hypers import CLIPPING, RATE, attribute_of
 
 RowValues = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """Row numbers of shape (N,) -> values of shape (N,), or (N, G) for G parameter groups."""
@@ -94,7 +94,7 @@ def _check_groups(name: str, attribute: str, sched: Any, optimizer: keras.Optimi
     if wanted != groups:
         cure = f"Give it one value, or one for each of the {groups}."
         raise wrong_value(f"{name} with {wanted} values", f"there are {groups} parameter groups", cure)
-    shared = {"global_clipnorm": "one norm of all gradients together"}
+    shared = dict.fromkeys(CLIPPING, "one limit for all gradients of a step")
     if isinstance(optimizer, keras.optimizers.Nadam):
         shared["beta_1"] = "one product of the momenta so far, for all variables"
     if attribute in shared:

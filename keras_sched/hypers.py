@@ -24,7 +24,7 @@ _STRUCTURAL = frozenset(
         "warmup_steps",
     }
 )
-_CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")  # in the order in which Keras looks for them
+CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")  # in the order in which Keras looks for them
 
 
 def innermost(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
@@ -68,7 +68,7 @@ def known_attributes(optimizer: keras.Optimizer) -> list[str]:
     if not optimizer.use_ema:
         numeric.discard("ema_momentum")
     # These four may be `None` in the optimizer, and take effect as soon as they have a value.
-    return ["learning_rate", *sorted(numeric | {"weight_decay", *_CLIPPING})]
+    return ["learning_rate", *sorted(numeric | {"weight_decay", *CLIPPING})]
 
 
 def _long_name(name: Any, optimizer: keras.Optimizer) -> str | None:
@@ -103,8 +103,8 @@ def _check_effect(name: str, attribute: str, optimizer: keras.Optimizer) -> None
     """Refuse what Keras would not look at: a momentum of zero, or a second way of clipping."""
     if attribute == "momentum" and not optimizer.momentum > 0:
         raise _unknown("mom", None, optimizer)
-    if attribute in _CLIPPING:
-        other = next((c for c in _CLIPPING if c != attribute and getattr(optimizer, c) is not None), None)
+    if attribute in CLIPPING:
+        other = next((c for c in CLIPPING if c != attribute and getattr(optimizer, c) is not None), None)
         if other is not None:
             expected = f"the optimizer clips by `{other}` already, and Keras clips in one way only"
             raise wrong_value(repr(name), expected, f"Schedule `{other}`, or compile without it.")

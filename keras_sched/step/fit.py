@@ -260,9 +260,9 @@ class ScheduledFit:
             if shown is None or shown.variable is None:
                 continue
             factor = shown.take_factor()
-            if factor != 1.0:
+            if factor is not None:
                 arguments = backend().replaced(self.model, shown.variable, shown.compiled, arguments)
-                if self.searching is None:
+                if self.searching is None and factor != 1.0:
                     each.table.scale_rate(each.first_row, factor)
                     scaled = True
         if scaled:

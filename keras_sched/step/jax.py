@@ -96,15 +96,15 @@ class JaxStep(WindowedStep):
             put(optimizer, "finalize_variable_values", lambda _: take_away(optimizer, "finalize_variable_values"))
 
     def constant(self, value: Any) -> Any:
-        """On the host: the step that is given it donates what it makes of it. Shardings want an array that has one."""
-        array = np.asarray(value)
-        return array if keras.distribution.distribution() is None else _on_devices(array)
+        """On the host: the step is given what is made of it to write into."""
+        return np.asarray(value)
 
     def _one_batch(self, state: Any, data: Any) -> Any:
         if self._in_parts and isinstance(state[0], (list, tuple)):  # the first batch of an epoch
             state = tuple(StatePart(part) if isinstance(part, (list, tuple)) else part for part in state)
         if self.searching:
-            metrics = [now if first is None else first for first, now in zip(self.empty, state[3], strict=True)]
+            pairs = zip(self.empty, state[3], strict=True)
+            metrics = [now if first is None else _with_sharding(first) for first, now in pairs]
             state = (*state[:3], StatePart(metrics) if self._in_parts else metrics)
         try:
             return self._step(state, data, self._windows)
@@ -247,9 +247,14 @@ def _find(model: keras.Model, variable: keras.Variable, state: Any) -> Any:
 
 def _on_devices(array: Any) -> Any:
     """The array on the device, or the same on every device of Keras' distribution."""
+    return jax.numpy.asarray(array) if keras.distribution.distribution() is None else _with_sharding(array)
+
+
+def _with_sharding(array: Any) -> Any:
+    """The array as it is; under a distribution of Keras', which asks for its sharding, the same on every device."""
     distribution = keras.distribution.distribution()
     if distribution is None:
-        return jax.numpy.asarray(array)
+        return array
     layout = keras.distribution.TensorLayout([None] * np.ndim(array), distribution.device_mesh)
     return keras.distribution.distribute_tensor(jax.numpy.asarray(array), layout)
 

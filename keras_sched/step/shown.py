@@ -57,10 +57,10 @@ class ShownRate:
             take_away(self.variable, "assign")
             self.variable.assign(self.compiled)
 
-    def take_factor(self) -> float:
-        """By how much what was written since the last call scales the rest of the schedule; 1 where nothing was."""
+    def take_factor(self) -> float | None:
+        """By how much a write since the last call scales the rest of the schedule; `None` where there was none."""
         if self._written is None:
-            return 1.0
+            return None
         (rate, shown), self._written = self._written, None
         if rate and not shown:
             advise(
@@ -72,6 +72,8 @@ class ShownRate:
 
     def _assign(self, value: Any) -> Any:
         variable: Any = self.variable
+        if self.override is not None and self.override.applying:  # accumulation on JAX assigns every variable
+            return type(variable).assign(variable, value)
         rate = as_float(value)
         # What restores a checkpoint, or JAX' state, writes the compiled rate, or once more what was written.
         if rate != self.compiled and (self._written is None or rate != self._written[0]):
