@@ -222,8 +222,17 @@ def test_a_model_takes_as_many_batches_in_a_call_again_after_the_search(backend)
         pytest.skip("Keras has no steps_per_execution there")
     model = compiled(steps_per_execution=3)
     lr_find(model, *rows(), num_it=6, show_plot=False, verbose=0, suggest_funcs=())
-    model.fit(*rows(), batch_size=BATCH, epochs=6, verbose=0, callbacks=[LRFinder(num_it=6)])
     assert model.steps_per_execution == 3
+
+
+def test_a_finder_in_a_fit_that_takes_several_batches_in_a_call_is_an_error_before_a_weight_moves(backend):
+    if backend == "torch":
+        pytest.skip("Keras has no steps_per_execution there")
+    model = compiled(steps_per_execution=3)
+    before = model.get_weights()
+    with pytest.raises(RuntimeError, match=r"`LRFinder` .*steps_per_execution=3.*Use `lr_find`"):
+        model.fit(*rows(), batch_size=BATCH, epochs=6, verbose=0, callbacks=[LRFinder(num_it=6)])
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
 @pytest.mark.parametrize("mode", [{"run_eagerly": True}, {"jit_compile": False}])
