@@ -268,8 +268,12 @@ def swallowed(source: Source) -> list[str]:
 
 
 def own_words(source: Source) -> list[str]:
-    """Errors that are raised without a function of errors.py having worded them."""
+    """Errors that are raised without a function of errors.py having worded them.
+
+    A class of the file's own that is raised as it is, without a word, is a signal to another function of it.
+    """
     nodes = list(ast.walk(source.tree))
+    signals = {node.name for node in nodes if isinstance(node, ast.ClassDef)}
     worded = {
         ERRORS,
         "SystemExit",
@@ -289,7 +293,10 @@ def own_words(source: Source) -> list[str]:
     return [
         f"{source.path}:{node.lineno} raises {ast.unparse(node.exc)[:60]} in words of its own"
         for node in nodes
-        if isinstance(node, ast.Raise) and node.exc and _head(node.exc) not in worded
+        if isinstance(node, ast.Raise)
+        and node.exc
+        and _head(node.exc) not in worded
+        and ast.unparse(node.exc) not in signals
     ]
 
 

@@ -325,6 +325,7 @@ def test_every_error_is_worded_by_errors_py(source):
         "raise make(x)",
         "def make(x):\n    return ValueError(x)\nraise make(1)",
         "def f():\n    raise LookupError",
+        "class WrongError(Exception): ...\nraise WrongError('no')",
     ],
 )
 def test_an_error_in_words_of_its_own_is_found(line):
@@ -352,5 +353,8 @@ wrong = wrong_type if x else wrong_value
 raise wrong("f", "x", "y", "z")
 raise NoSuggestion("flat")
 raise SystemExit(2)
+class AgainError(Exception):
+    "Caught in this file."
+raise AgainError
 """
     assert house.own_words(house.read(text)) == []

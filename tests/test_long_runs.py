@@ -93,7 +93,7 @@ def test_millions_of_batches_at_the_seam_read_the_right_rows_in_constant_memory(
         drive.fit.end()
         assert drive.inner._used == [(0, total)], "the account of a run without a gap is one span"
     assert peaks[long] < 1.1 * peaks[SHORT] + 2**21
-    rows = drive.table.window_rows
+    rows = drive.table.window_rows * 3 // 4  # the rest of a window are rows that were run
     assert drive.loads <= long / (rows - AT_ONCE) + 2, "a window is filled once, not looked at in each batch"
 
 
