@@ -303,11 +303,14 @@ def test_of_two_writes_before_the_next_epoch_the_second_counts(model):
 
 
 @EITHER_SIDE
-def test_a_rate_written_that_happens_to_be_the_compiled_one_is_seen(model, ours_first):
+@pytest.mark.parametrize("compiled_rate", [0.01, 0.0625])  # of which the second is itself in float32
+def test_a_write_of_the_compiled_rate_is_none(ours_first, compiled_rate):
+    bench = Bench(keras.optimizers.Adam(compiled_rate))
     ours = ParamScheduler({"lr": SchedNo(0.1, 0.1)})
-    writer = on("on_epoch_end", at(0, lambda model, index: setattr(model.optimizer, "learning_rate", 0.01)))
-    fit(model, beside(ours, writer, ours_first), EPOCHS)
-    np.testing.assert_allclose(ours.hps["lr"], [0.1] * BATCHES + [0.01] * 2 * BATCHES, rtol=1e-6)
+    writer = on("on_epoch_end", at(0, lambda model, index: setattr(model.optimizer, "learning_rate", compiled_rate)))
+    fit(bench.model, beside(ours, writer, ours_first), EPOCHS)
+    np.testing.assert_allclose(ours.hps["lr"], [0.1] * N, rtol=1e-6)
+    assert rate_of(bench.model) == np.float32(compiled_rate)
 
 
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras 3.15's own, on PyTorch
