@@ -275,7 +275,7 @@ class Block(layers.Layer):
     def __init__(self, **arguments):
         super().__init__(**arguments)
         self.inner = layers.Dense(4)
-        self.norm = layers.BatchNormalization()
+        self.norm = layers.BatchNormalization(name="block_norm")
 
     def build(self, input_shape):
         self.token = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="token")
@@ -300,7 +300,7 @@ def test_batchnorm_deep_in_a_frozen_backbone_trains_and_nothing_else_does():
     freeze(model)
     assert is_frozen(model)
     fit(model)
-    assert moved(before, weights(body)) == {"batch_normalization"}
+    assert moved(before, weights(body)) == {"block_norm"}
     assert [v is w for v, w in zip(body.trainable_variables, block.norm.trainable_variables, strict=True)] == [True] * 2
 
 
