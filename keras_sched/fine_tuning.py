@@ -1,7 +1,9 @@
 """Fine-tuning: a cycle with the body frozen, then one with everything training at discriminative rates."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,6 +15,7 @@ from keras_sched.fit import History, as_list, check_compiled, check_fit_argument
 from keras_sched.freezing import freeze, reset_optimizer, unfreeze
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
+from keras_sched.step.state import begin_at_first_epoch
 
 
 @speaking_as("fine_tune")
@@ -56,7 +59,8 @@ def fine_tune(
         pct_start, div: of phase two's cycle, as for `OneCycle`.
         lr_max: the rates of phase two, in any of the forms of `OneCycle`, instead of those made of `base_lr`.
         div_final, wd, moms, momentum_correction: of both cycles, as for `OneCycle`.
-        callbacks: further Keras callbacks, in both phases.
+        callbacks: further Keras callbacks, in both phases. With a `BackupAndRestore`, a run that was killed in either
+            phase goes on where it was.
         reset_opt: whether the optimizer's state starts afresh.
         initial_epoch: the epoch to begin at, counted over both phases: from `freeze_epochs` on it is in phase two.
         groups: the parameter groups, as for `freeze_to`; by default 2, the body and the head.
@@ -112,14 +116,27 @@ def fine_tune(
         return fit_with(schedule, model, x, y, last, callbacks, begins_afresh, first, fit_arguments)
 
     phases: list[History] = []
-    if initial_epoch < freeze_epochs:
+    if initial_epoch < freeze_epochs and not _stopped_after(freeze_epochs, callbacks):
         freeze(model, groups=groups)
         phases.append(run(frozen, freeze_epochs, initial_epoch))
+        begin_at_first_epoch(model)
     unfreeze(model, groups=groups)
     begin, end = max(initial_epoch, freeze_epochs), freeze_epochs + epochs
     with _appending(callbacks, after=phases):
         phases.append(run(unfrozen, end, begin))
+    begin_at_first_epoch(model)
     return _joined(phases)
+
+
+def _stopped_after(epochs: int, callbacks: Sequence[Any]) -> bool:
+    """Whether a `BackupAndRestore` has the backup of a run that was stopped in its second phase, after `epochs`."""
+    backups = [one for one in callbacks if isinstance(one, keras.callbacks.BackupAndRestore)]
+    for file in (Path(each.backup_dir) / "training_metadata.json" for each in backups):
+        if file.exists():
+            where = json.loads(file.read_text(encoding="utf-8"))
+            if (where["epoch"], where.get("batch", 0)) > (epochs, 0):  # at the very end of the first one, it is resumed
+                return True
+    return False
 
 
 @contextmanager

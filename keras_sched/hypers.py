@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from inspect import signature
 from typing import Any
 
 import keras
@@ -59,15 +60,17 @@ def momentum_attribute(optimizer: keras.Optimizer) -> str | None:
 
 
 def known_attributes(optimizer: keras.Optimizer) -> list[str]:
-    """The attributes of `optimizer` that can be scheduled, in alphabetical order, the learning rate first."""
+    """The attributes of `optimizer` that can be scheduled, in alphabetical order, the learning rate first.
+
+    They are numeric arguments of its class, or of one above it: nobody reads another number that is put on it.
+    """
+    arguments = {name for kind in type(optimizer).__mro__ for name in signature(kind.__init__).parameters}
     numeric = {
-        name
-        for name, value in vars(optimizer).items()
-        if not name.startswith("_") and name not in _STRUCTURAL and is_number(value)
+        name for name in arguments - _STRUCTURAL if not name.startswith("_") and is_number(vars(optimizer).get(name))
     }
     if not optimizer.use_ema:
         numeric.discard("ema_momentum")
-    # These four may be `None` in the optimizer, and take effect as soon as they have a value.
+    # Unset (`None`), these four do something as soon as they have a value.
     return ["learning_rate", *sorted(numeric | {"weight_decay", *CLIPPING})]
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.errors import NoSuggestion, speaking_as, wrong_type
-from keras_sched.lr_finder.record import Record, SearchLosses
+from keras_sched.errors import NoSuggestion, advise, speaking_as, wrong_type
+from keras_sched.lr_finder.record import DATA_ENDED, Record, SearchLosses
 from keras_sched.plot import plot_lr_find, png
 from keras_sched.suggest import Point, points_seen
 
@@ -106,6 +106,12 @@ class LRFound:
 
 def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRFound:
     """Call the functions; if one suggests nothing, warn with its reason, and have `None` for it."""
+    if record.stopped == DATA_ENDED and functions:
+        advise(
+            f"data that ended after {len(record.lrs)} of {record.num_it} batches",
+            "it did not reach the higher rates, so a suggestion may be far too low",
+            "Pass data that has more batches (`dataset.repeat()`), or a smaller `num_it=`.",
+        )
     rates: dict[str, float | None] = {}
     points: dict[str, Point | None] = {}
     spread: dict[str, Spread | None] = {}

@@ -156,7 +156,8 @@ class WindowedStep(ScheduledStep):
     def place(self, which: int, since: Any, updates: int = 0) -> Any:
         """The row's place in the window, `since` updates after its start; this batch has made `updates` of them."""
         per_batch = self.overrides[which].per_batch
-        return since if per_batch == 1 else (since - updates) // per_batch
+        since = since - updates if updates else since
+        return since if per_batch == 1 else since // per_batch
 
     def check_updates(self) -> None:
         """At the end of a batch: where it made other updates than was known, give each batch its row.

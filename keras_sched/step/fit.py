@@ -82,7 +82,9 @@ class ScheduledFit:
                 "Build the model first: begin it with `keras.Input`, or call `model.build(input_shape)`.",
             )
         skips = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        return [self._inner.setdefault(id(each), InnerOptimizer(each, skips=skips)) for each in innermost(optimizer)]
+        parts = innermost(optimizer)
+        new = {id(each): InnerOptimizer(each, skips=skips, part=len(parts) > 1) for each in parts}
+        return [self._inner.setdefault(key, each) for key, each in new.items()]
 
     def add(self, inner: InnerOptimizer, plan: Plan) -> None:
         """Take what one callback schedules on one inner optimizer."""
@@ -169,7 +171,7 @@ class ScheduledFit:
     def check_used(self) -> None:
         """Raise a `RuntimeError` where the batches so far have made no update with an optimizer that is scheduled."""
         for inner, override in zip(self._scheduled(), self.step.overrides if self.step else (), strict=False):
-            if not override.used and inner.optimizer.built and not inner.skips:
+            if not override.used and not inner.may_be_idle:
                 raise self._without_update(inner)
 
     def leave_out_validation(self) -> None:
@@ -288,7 +290,7 @@ class ScheduledFit:
 
     def _check_updates(self, inner: InnerOptimizer, updates: int) -> None:
         """At an epoch's end: refuse an optimizer that did not step, or not as often in each batch."""
-        if not self._ran or inner.skips or not inner.optimizer.built or updates < 0:
+        if not self._ran or inner.may_be_idle or updates < 0:
             return
         step: Any = self.step
         self.check_used()

@@ -45,13 +45,15 @@ class InnerOptimizer:
     Args:
         optimizer: that optimizer.
         skips: whether a loss scale around it may skip updates.
+        part: whether it is one of several.
     """
 
-    def __init__(self, optimizer: keras.Optimizer, *, skips: bool = False) -> None:
+    def __init__(self, optimizer: keras.Optimizer, *, skips: bool = False, part: bool = False) -> None:
         self.optimizer: Any = optimizer
         """`None` after `release`."""
         self.name = optimizer.name
         self.skips = skips
+        self._part = part
         self.plans: list[Plan] = []
         self.group_of: Mapping[int, int] = {}
         self.groups = 1
@@ -102,6 +104,11 @@ class InnerOptimizer:
     def in_use(self) -> bool:
         """Whether the optimizer has variables to train: a `MultiOptimizer` may give it none."""
         return self._was_built if self.optimizer is None else bool(self.optimizer.built)
+
+    @property
+    def may_be_idle(self) -> bool:
+        """Whether batches without an update of it are as they should be."""
+        return self.skips or (self._part and not self.in_use)
 
     @property
     def counter(self) -> keras.Variable:

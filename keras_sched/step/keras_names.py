@@ -33,9 +33,7 @@ NAMES = (
     PrivateName("_get_variable_index", "optimizer", "finds a variable's parameter group", "3.12"),
     PrivateName("_initial_epoch", "model", "where `BackupAndRestore` begins this fit, and every later one", "3.12"),
     PrivateName("_iterations", "optimizer", "the count by which a step finds its row", "3.12"),
-    PrivateName(
-        "_jax_state_synced", "model of JAX", "whether a dead fit's state is to be written back", "3.12"
-    ),
+    PrivateName("_jax_state_synced", "model of JAX", "whether a dead fit's state is to be written back", "3.12"),
     PrivateName("_learning_rate", "optimizer", "a row's rate takes its place while `apply` runs", "3.12"),
     PrivateName("_model_variables_moving_average", "optimizer", "one group's averages at a time", "3.12"),
     PrivateName("_rng", "TensorFlow's context", "the generator of its operations' seeds", "2.16"),

@@ -1,0 +1,412 @@
+"""What went wrong without a word in rare places, each as a user would meet it."""
+
+import copy
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from oracle import BATCH, BATCHES, SetByHand, data, fit, largest_difference, mlp
+from runs import Dies, face, same_bits
+
+from keras_sched import (
+    LRFinder,
+    OneCycle,
+    ParamScheduler,
+    SchedCos,
+    SchedLin,
+    SchedNo,
+    fine_tune,
+    fit_one_cycle,
+    lr_find,
+    scheduled,
+)
+from keras_sched.step.table import Table
+
+TOLERANCE = 2e-5
+N = 3 * BATCHES
+CURVE = SchedCos(0.1, 0.01)
+
+
+def rates(count=N, first=0):
+    return CURVE(np.arange(first, count) / count)
+
+
+def sgd():
+    return keras.optimizers.SGD(0.05)
+
+
+# Schedules and their rows
+
+
+def test_a_schedule_beside_that_of_fine_tune_goes_on_in_the_second_phase():
+    beside = ParamScheduler({"wd": SchedLin(0.0, 0.1)})
+    model = mlp(keras.optimizers.AdamW(0.01))
+    x, y = data()
+    fine_tune(model, x, y, epochs=3, freeze_epochs=1, callbacks=[beside], batch_size=BATCH, verbose=0)
+    assert beside.hps["wd"][0] == pytest.approx(0.025)
+    assert len(beside.hps["wd"]) == 3 * BATCHES
+
+
+@pytest.mark.parametrize("kind", ["compiled", "eager"])
+def test_two_updates_in_a_batch_take_the_batchs_row(kind, backend):
+    class Twice(keras.Sequential):
+        def train_step(self, *arguments):
+            if backend != "jax":
+                super().train_step(*arguments)
+                return super().train_step(*arguments)
+            state, batch = arguments
+            _, state = super().train_step(state, batch)
+            return super().train_step(state, batch)
+
+    def run(by_hand):
+        keras.utils.set_random_seed(3)
+        model = Twice([keras.Input((4,)), keras.layers.Dense(1)])
+        eagerly = by_hand or kind == "eager"
+        model.compile(sgd(), loss="mse", run_eagerly=eagerly, jit_compile=False if eagerly else "auto")
+        callback = SetByHand({"learning_rate": rates()}) if by_hand else ParamScheduler({"lr": CURVE})
+        fit(model, [callback])
+        return model.get_weights(), callback
+
+    (ours, callback), (by_hand, _) = run(by_hand=False), run(by_hand=True)
+    assert largest_difference(ours, by_hand) < TOLERANCE
+    np.testing.assert_allclose(callback.hps["lr"], rates())
+
+
+def test_an_update_that_is_made_in_some_batches_only_is_an_error(backend):
+    if backend != "torch":
+        pytest.skip("a step that is compiled makes the same updates in each batch")
+
+    class Sometimes(keras.Sequential):
+        calls = 0
+
+        def train_step(self, batch):
+            Sometimes.calls += 1
+            for _ in range(1 + Sometimes.calls % 2):
+                logs = super().train_step(batch)
+            return logs
+
+    model = Sometimes([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(sgd(), loss="mse")
+    with pytest.raises(RuntimeError, match="updates in 4 batches; a schedule has one row a batch"):
+        fit(model, [OneCycle(0.1)])
+
+
+def test_more_batches_in_a_call_than_a_window_has_rows(monkeypatch, backend):
+    if backend == "torch":
+        pytest.skip("Keras runs one batch a call there")
+    monkeypatch.setattr(Table, "window_rows", 5)
+    model = mlp(sgd(), steps_per_execution=8)
+    ours = ParamScheduler({"lr": CURVE})
+    x, y = data()
+    model.fit(x, y, batch_size=2, epochs=3, shuffle=False, verbose=0, callbacks=[ours])
+    plain = mlp(sgd(), run_eagerly=True, jit_compile=False)
+    by_hand = SetByHand({"learning_rate": CURVE(np.arange(48) / 48)})
+    plain.fit(x, y, batch_size=2, epochs=3, shuffle=False, verbose=0, callbacks=[by_hand])
+    assert largest_difference(model.get_weights(), plain.get_weights()) < TOLERANCE
+
+
+def test_a_count_from_before_the_window_finds_its_row(backend):
+    """A checkpoint of the first epoch, loaded in the middle of a resumed one: the row follows the count."""
+    if backend == "torch":
+        pytest.skip("rows are counted on the host there")
+    model = mlp(sgd())
+    first = [keras.ops.convert_to_numpy(variable).copy() for variable in model.optimizer.variables]
+
+    class Load(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1:
+                self.weights = [np.array(value) for value in self.model.get_weights()]
+                for variable, value in zip(self.model.optimizer.variables, first, strict=True):
+                    variable.assign(value)
+            if batch == 2:
+                self.after = [np.array(value) for value in self.model.get_weights()]
+
+    load = Load()
+    schedule = ParamScheduler({"lr": SchedLin(0.1, 0.0)})
+    model.optimizer.iterations.assign(2 * BATCHES)
+    fit(model, [schedule, load], initial_epoch=2)
+    x, y = data()
+    batch = slice(2 * BATCH, 3 * BATCH)
+    plain = mlp(keras.optimizers.SGD(0.1))  # row 0: the count was set back to 0
+    plain.set_weights(load.weights)
+    plain.train_on_batch(x[batch], y[batch])
+    assert largest_difference(load.after, plain.get_weights()) < TOLERANCE
+
+
+# Optimizers
+
+
+class Own(keras.Sequential):
+    """A model whose step applies an optimizer of its own."""
+
+    def train_step(self, *arguments):
+        compiled, self.optimizer = self.optimizer, self.own
+        try:
+            return super().train_step(*arguments)
+        finally:
+            self.optimizer = compiled
+
+
+@pytest.fixture
+def own(backend):
+    if backend == "jax":
+        pytest.skip("the state of an optimizer of one's own travels there as the model's step makes it travel")
+    keras.utils.set_random_seed(3)
+    model = Own([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(sgd(), loss="mse")
+    model.own = keras.optimizers.SGD(0.02, name="mine")
+    model.own.build(model.trainable_variables)
+    return model
+
+
+def test_an_optimizer_that_never_steps_is_an_error_which_names_those_that_do(own):
+    with pytest.raises(RuntimeError, match=r"`sgd\w*` without one update.*`model.own`.*`optimizer=model.d_optimizer`"):
+        fit(own, [OneCycle(0.1)])
+    assert "train_function" not in vars(own) or own.train_function is not None
+
+
+def test_a_search_with_an_optimizer_that_never_steps_is_an_error_at_once(own):
+    before = own.get_weights()
+    with pytest.raises(RuntimeError, match=r"`lr_find` found the optimizer .* without one update"):
+        lr_find(own, *data(), num_it=20, batch_size=BATCH, show_plot=False, verbose=0)
+    assert largest_difference(before, own.get_weights()) == 0
+
+
+def test_an_optimizer_of_ones_own_is_scheduled(own):
+    schedule = ParamScheduler({"lr": CURVE}, optimizer=own.own)
+    fit(own, [schedule])
+    expected = mlp_of_one_layer()
+    fit(expected, [SetByHand({"learning_rate": rates()})])
+    assert largest_difference(own.get_weights(), expected.get_weights()) < TOLERANCE
+    np.testing.assert_allclose(schedule.hps["lr"], rates())
+
+
+def mlp_of_one_layer():
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(sgd(), loss="mse", run_eagerly=True, jit_compile=False)
+    return model
+
+
+def test_a_number_put_on_an_optimizer_is_no_hyper_parameter():
+    model = mlp(sgd())
+    model.optimizer.klw = 0.0
+    with pytest.raises(ValueError, match=r"'klw'.*SGD has no such hyper-parameter"):
+        fit(model, [ParamScheduler({"klw": SchedLin(0, 1)})])
+
+
+def test_a_train_function_made_anew_on_demand_sees_what_was_changed():
+    model = mlp(keras.optimizers.Adam(0.01))
+    fit(model, [ParamScheduler({"lr": CURVE})])
+    start = [np.array(weights) for weights in model.get_weights()]
+    state = [keras.ops.convert_to_numpy(variable).copy() for variable in model.optimizer.variables]
+    model.optimizer.beta_2 = 0.5
+    model.make_train_function(force=True)
+    fit(model, [ParamScheduler({"lr": CURVE})])
+    other = mlp(keras.optimizers.Adam(0.01, beta_2=0.5))
+    other.optimizer.build(other.trainable_variables)
+    other.set_weights(start)
+    for variable, value in zip(other.optimizer.variables, state, strict=True):
+        variable.assign(value)
+    fit(other, [ParamScheduler({"lr": CURVE})])
+    assert largest_difference(model.get_weights(), other.get_weights()) < TOLERANCE
+
+
+def test_a_train_function_of_the_models_own_is_used_or_refused(backend):
+    class Counting(keras.Sequential):
+        made = 0
+
+        def make_train_function(self, force=False):
+            if self.train_function is None or force:
+                Counting.made += 1
+            return super().make_train_function(force)
+
+    model = Counting([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(sgd(), loss="mse")
+    if backend == "jax":
+        with pytest.raises(RuntimeError, match="`make_train_function` of Counting's own"):
+            fit(model, [OneCycle(0.1)])
+        return
+    fit(model, [OneCycle(0.1)])
+    assert Counting.made == (2 if backend == "tensorflow" else 1)
+
+
+# Searches
+
+
+def test_data_that_dies_in_a_search_leave_averaged_weights_as_they_were():
+    def batches():
+        x, y = data()
+        for _ in range(3):
+            yield x[:BATCH], y[:BATCH]
+        raise RuntimeError("on purpose")
+
+    model = mlp(keras.optimizers.Adam(0.01, use_ema=True))
+    before = model.get_weights()
+    with pytest.raises(Exception, match="on purpose"):
+        model.fit(batches(), steps_per_epoch=8, shuffle=False, verbose=0, callbacks=[LRFinder(num_it=20)])
+    model.make_train_function()  # as the next `fit` does first, which on PyTorch is what mends it
+    assert largest_difference(before, model.get_weights()) == 0
+    plain = mlp(keras.optimizers.Adam(0.01, use_ema=True))
+    plain.optimizer.build(plain.trainable_variables)
+    for each in (model, plain):
+        fit(each, [], 1)
+    assert largest_difference(model.get_weights(), plain.get_weights()) < TOLERANCE
+
+
+@keras.saving.register_keras_serializable("tests")
+class KeepsAll(keras.metrics.Mean):
+    """Counts over all epochs."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.all = self.add_weight(name="all", initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.all.assign_add(1.0)
+        super().update_state(y_pred)
+
+    def reset_state(self):
+        self.total.assign(0.0)
+        self.count.assign(0.0)
+
+
+def test_a_metric_that_keeps_a_variable_when_it_is_reset():
+    model = mlp(sgd(), metrics=[KeepsAll(name="keeps")])
+    found = lr_find(model, *data(), num_it=12, batch_size=BATCH, show_plot=False, verbose=0, suggest_funcs=None)
+    expected = lr_find(mlp(sgd()), *data(), num_it=12, batch_size=BATCH, show_plot=False, verbose=0, suggest_funcs=None)
+    assert len(found.raw_losses) == len(expected.raw_losses)
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras 3.15's own, on PyTorch
+def test_a_search_whose_data_ended_says_that_the_rates_above_are_not_known():
+    def batches():
+        x, y = data()
+        for _ in range(25):
+            yield x[:BATCH], y[:BATCH]
+
+    with pytest.warns(UserWarning, match="ended after 25 of 100 batches`; it did not reach the higher rates"):
+        found = lr_find(mlp(sgd()), batches(), show_plot=False, verbose=0, suggest_funcs=lambda *_: (1e-3, (1e-3, 1.0)))
+    assert found.stopped == "data ended"
+
+
+@pytest.mark.parametrize("call", [fit_one_cycle, fine_tune, lr_find], ids=lambda call: call.__name__)
+def test_no_data_at_all_is_told_in_our_words(call):
+    arguments = {} if call is lr_find else {"epochs": 1}
+    with pytest.raises(TypeError, match=f"`{call.__name__}` received `x=None`; there is no data to train on"):
+        call(mlp(sgd()), None, **arguments)
+
+
+# Callbacks as values
+
+
+def test_a_pickled_one_cycle_leaves_the_default_momentum_out_as_a_fresh_one_does():
+    model = mlp(sgd())
+    ours = pickle.loads(pickle.dumps(OneCycle(0.1)))  # noqa: S301 - our own
+    fit(model, [ours])
+    assert set(ours.hps) == {"lr"}
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda used: pickle.loads(pickle.dumps(used))], ids=["copy", "pickle"])  # noqa: S301
+@pytest.mark.parametrize("kind", ["callback", "finder", "history"])
+def test_what_was_used_is_a_value_too(kind, how):
+    model = mlp(keras.optimizers.Adam(0.01))
+    x, y = data()
+    if kind == "history":
+        used = fit_one_cycle(model, x, y, epochs=2, lr_max=0.1, batch_size=BATCH, verbose=0)
+    else:
+        used = OneCycle(0.1) if kind == "callback" else LRFinder(num_it=8)
+        fit(model, [used], 2)
+    made = how(used)
+    if kind == "finder":
+        assert (made.losses == used.losses).all()
+    else:
+        assert set(made.hps) == {"lr", "mom"}
+        assert all((made.hps[name] == used.hps[name]).all() for name in made.hps)
+    if kind != "history":
+        assert made.model is None
+        fit(mlp(keras.optimizers.Adam(0.01)), [made], 2)
+
+
+def test_a_callback_shows_its_arguments():
+    assert repr(OneCycle(0.1, pct_start=0.3)) == "OneCycle(0.1, pct_start=0.3)"
+    assert repr(ParamScheduler({"lr": SchedNo(1.0, 1.0)})).startswith("ParamScheduler({'lr': SchedNo(")
+
+
+# Endings
+
+
+def test_a_helper_that_dies_cleans_up_at_once():
+    model = mlp(keras.optimizers.Adam(0.01))
+    model.optimizer.build(model.trainable_variables)
+    before = face(model.optimizer)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        fit_one_cycle(model, *data(), epochs=3, callbacks=[Dies("on_epoch_end", RuntimeError("on purpose"))], verbose=0)
+    assert face(model.optimizer) == before
+    assert "make_train_function" not in vars(model)
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_a_write_at_the_first_epoch_of_a_resumed_fit_is_heard_in_either_order(ours_first):
+    model = mlp(keras.optimizers.Adam(0.01))
+    fit(model, [ParamScheduler({"lr": CURVE})], 2)
+    halves = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch == 2 else rate)
+    ours = ParamScheduler({"lr": CURVE}, total_steps=N)
+    fit(model, [ours, halves] if ours_first else [halves, ours], initial_epoch=2)
+    np.testing.assert_allclose(ours.hps["lr"], rates()[2 * BATCHES :] / 2, rtol=1e-6)
+
+
+def test_a_stateless_loop_says_where_its_steps_are_counted(backend):
+    if backend != "jax":
+        pytest.skip("elsewhere the state is in the variables")
+    import jax
+
+    weight, optimizer = keras.Variable([1.0]), keras.optimizers.SGD(0.5)
+    optimizer.build([weight])
+    with scheduled(optimizer, {"lr": SchedLin(0.4, 0.0)}, steps=4) as s:
+        step = jax.jit(lambda window, state, values: s.stateless_apply(window, state, [jax.numpy.ones(1)], values))
+        values, state = [weight.value], [v.value for v in optimizer.variables]
+        for _ in range(2):
+            values, state = step(s.window(), state, values)
+        with pytest.warns(UserWarning, match="counted no step.*v.assign"):
+            assert len(s.hps["lr"]) == 0
+        for variable, value in zip(optimizer.variables, state, strict=True):
+            variable.assign(value)
+        np.testing.assert_allclose(s.hps["lr"], [0.4, 0.3])
+
+
+class Killed(BaseException):
+    """Stands for a process that is killed: no hook of an ending is called."""
+
+
+@pytest.mark.parametrize("killed_at", [0, 1, 2, 3], ids="epoch {}".format)
+def test_fine_tune_goes_on_where_it_was_killed(tmp_path, killed_at):
+    x, y = data()
+
+    def run(model, *more):
+        backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
+        arguments = {"epochs": 3, "freeze_epochs": 2, "batch_size": BATCH, "shuffle": False, "verbose": 0}
+        return fine_tune(model, x, y, callbacks=[backup, *more], **arguments)
+
+    whole = mlp(keras.optimizers.Adam(0.01))
+    run(whole)
+    with pytest.raises(Killed):
+        run(mlp(keras.optimizers.Adam(0.01)), Kills(killed_at))
+    again = mlp(keras.optimizers.Adam(0.01))
+    history = run(again)
+    assert same_bits(whole, again)
+    assert history.epoch[-1] == 4
+
+
+class Kills(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = self.now = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.epoch + 1 and batch == 1:
+            raise Killed
