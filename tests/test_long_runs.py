@@ -98,7 +98,13 @@ def test_millions_of_batches_at_the_seam_read_the_right_rows_in_constant_memory(
 
 
 def host_rows(total):
-    return HostRows(Table(curves(total), {"learning_rate": 0.1, "beta_1": 0.9}, total))
+    """The rows of a run, as the steps of this backend take them that are not compiled."""
+    table = Table(curves(total), {"learning_rate": 0.1, "beta_1": 0.9}, total)
+    if keras.backend.backend() != "torch":
+        return HostRows(table)
+    from keras_sched.step.torch import _as_rates
+
+    return HostRows(table, as_rates=_as_rates)
 
 
 def as_given(rates):

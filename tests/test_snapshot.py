@@ -591,7 +591,7 @@ def test_a_torch_module_s_buffers_and_mode_come_back(backend):
     module = torch.nn.BatchNorm1d(COLUMNS)
     model = compiled(model=keras.Sequential([keras.layers.TorchModuleWrapper(module), keras.layers.Dense(1)]))
     train(model, epochs=1)
-    model.eval()
+    module.eval()
     before = {name: buffer.tolist() for name, buffer in module.named_buffers()}
     with kept(model):
         search(model)
