@@ -29,10 +29,12 @@ from keras_sched.callbacks import (
     SGDR,
     FlatCos,
     InverseSqrt,
+    LogHyperParameters,
     OneCycle,
     ParamScheduler,
     Triangular,
     WarmupCosine,
+    WarmupLinear,
     WarmupStableDecay,
 )
 from keras_sched.errors import NoSuggestion, no_attribute
@@ -45,6 +47,7 @@ from keras_sched.recipes import (
     sgdr,
     triangular,
     warmup_cosine,
+    warmup_linear,
     warmup_stable_decay,
 )
 from keras_sched.schedule import AnnealedSchedule
@@ -54,6 +57,7 @@ __all__ = [
     "FlatCos",
     "InverseSqrt",
     "LRFinder",
+    "LogHyperParameters",
     "NoSuggestion",
     "OneCycle",
     "ParamScheduler",
@@ -67,6 +71,7 @@ __all__ = [
     "SchedPoly",
     "Triangular",
     "WarmupCosine",
+    "WarmupLinear",
     "WarmupStableDecay",
     "annealer",
     "combine_scheds",
@@ -79,6 +84,7 @@ __all__ = [
     "flat_cos",
     "freeze",
     "freeze_to",
+    "halfway",
     "inflection",
     "inverse_sqrt",
     "is_frozen",
@@ -101,6 +107,7 @@ __all__ = [
     "unfreeze",
     "valley",
     "warmup_cosine",
+    "warmup_linear",
     "warmup_stable_decay",
 ]
 
@@ -114,6 +121,7 @@ _LATER = {
     "fit_sgdr": "fit",
     "freeze": "freezing",
     "freeze_to": "freezing",
+    "halfway": "suggest",
     "inflection": "suggest",
     "is_frozen": "freezing",
     "lr_find": "lr_finder",
@@ -134,7 +142,7 @@ if TYPE_CHECKING:
     from keras_sched.lr_finder import LRFinder, lr_find
     from keras_sched.optimal_lr import find_optimal_lr
     from keras_sched.plot import plot_lr_find, plot_sched
-    from keras_sched.suggest import inflection, min_grad, minimum, slide, steep, valley
+    from keras_sched.suggest import halfway, inflection, min_grad, minimum, slide, steep, valley
 
     __version__: str
 else:

@@ -81,7 +81,7 @@ def _train(epochs: int, out: Path) -> int:
     began = time.perf_counter()
     found = lr_find(model, x, y, **shown)
     searched = time.perf_counter() - began
-    rate = found.valley if found.valley is not None else 1e-3
+    rate = found.lr if found.lr is not None else 1e-3
     drawn: Any = found.plot().figure
     drawn.savefig(out / "lr_find.png", dpi=150, bbox_inches="tight")
 
@@ -150,8 +150,8 @@ def _accuracy(model: Any, test: Any) -> float:
 def _print_table(found: Any, searched: float, runs: list[Run], epochs: int) -> None:
     import keras
 
-    suggestion = "none" if found.valley is None else f"{found.valley:.2e}"
-    print(f"\nbackend {keras.backend.backend()}, suggested rate {suggestion} (valley), found in {searched:.1f} s")
+    suggestion = "none" if found.lr is None else f"{found.lr:.2e}"
+    print(f"\nbackend {keras.backend.backend()}, suggested rate {suggestion}, found in {searched:.1f} s")
     print(f"{'':<16}{'rate':>10}{'epochs':>8}{'test accuracy':>15}{'seconds':>9}")
     for run in runs:
         print(f"{run.name:<16}{run.rate:>10}{epochs:>8}{run.accuracy:>15.1%}{run.seconds:>9.1f}")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from keras_sched.annealers import Annealer, as_annealer
 from keras_sched.errors import shown, speaker, speaking_as, wrong_type, wrong_value
-from keras_sched.hypers import CLIPPING, RATE, attribute_of
+from keras_sched.hypers import CLIPPING, RATE, attribute_of, is_object
 
 RowValues = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """Row numbers of shape (N,) -> values of shape (N,), or (N, G) for G parameter groups."""
@@ -29,12 +29,12 @@ def check_scheds(scheds: Any) -> dict[str, Any]:
         TypeError: when it is no dictionary of names, or a value is no annealer.
         ValueError: when it is empty.
     """
-    if not isinstance(scheds, Mapping) or not all(isinstance(name, str) for name in scheds):
+    if not isinstance(scheds, Mapping) or not all(isinstance(name, str | tuple) for name in scheds):
         expected = "it is a dictionary from the name of a hyper-parameter to an annealer"
         raise wrong_type(f"scheds={shown(scheds)}", expected, "Pass for example `{'lr': SchedCos(0.1, 0.0)}`.")
     if not scheds:
         raise wrong_value("scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`.")
-    return {name: _annealers(name, sched) for name, sched in scheds.items()}
+    return {name: _annealers(name if isinstance(name, str) else shown(name), sched) for name, sched in scheds.items()}
 
 
 def groups_of(scheds: Scheds) -> int | None:
@@ -53,9 +53,20 @@ def differs_by_group(sched: Any) -> bool:
 
 
 def curves_of(
-    scheds: Scheds, optimizer: keras.Optimizer, total: int, groups: int
+    scheds: Scheds,
+    optimizer: keras.Optimizer,
+    total: int,
+    groups: int,
+    columns: Mapping[Any, tuple[str, str]] | None = None,
 ) -> tuple[dict[str, RowValues], dict[str, str]]:
     """{attribute of `optimizer`: its values by row}, and {attribute: the name that the user gave}.
+
+    Args:
+        scheds: the schedules.
+        optimizer: an inner optimizer.
+        total: their length in batches.
+        groups: the number of parameter groups.
+        columns: {key: (column, name)} of those that are not the optimizer's.
 
     Raises:
         ValueError: when `optimizer` has no such hyper-parameter, one is named twice, one would differ by group that
@@ -64,15 +75,33 @@ def curves_of(
     curves: dict[str, RowValues] = {}
     names: dict[str, str] = {}
     for name, sched in scheds.items():
-        attribute = attribute_of(name, optimizer)
+        if columns and name in columns:
+            attribute, name = columns[name]  # noqa: PLW2901 - the rest speaks of it by that name
+            _check_one_value(name, sched)
+        else:
+            attribute = attribute_of(_optimizers(name), optimizer)
         if attribute in curves:
             expected = f"both are `{attribute}` of {type(optimizer).__name__}"
             raise wrong_value(f"{names[attribute]!r} and {name!r}", expected, "Leave one of them out.")
-        _check_groups(name, attribute, sched, optimizer, groups)
+        if not is_object(attribute):
+            _check_groups(name, attribute, sched, optimizer, groups)
         values_of = _checked(_row_values(sched, total), name, attribute)
         values_of(np.unique(np.linspace(0, total - 1, _LOOKED_AT).astype(np.int64)))  # raises before the first batch
         curves[attribute], names[attribute] = values_of, name
     return curves, names
+
+
+def _optimizers(name: Any) -> str:
+    if isinstance(name, str) and "." not in name:
+        return name
+    cure = "Schedule it in `fit`, with `ParamScheduler`; in a loop of your own set it before each step."
+    raise wrong_value(shown(name), "only the optimizer's hyper-parameters can be scheduled here", cure)
+
+
+def _check_one_value(name: str, sched: Any) -> None:
+    if differs_by_group(sched):
+        cure = "Give it one annealer."
+        raise wrong_value(f"{name} with {_wanted(sched)} values", "parameter groups have no part in it", cure)
 
 
 def _annealers(name: str, sched: Any) -> Any:

@@ -122,7 +122,7 @@ def check_not_negative(name: str, value: Any, meaning: str, example: str) -> Non
 
 def check_whole(name: str, value: Any, meaning: str, example: int = 10, *, least: int = 1) -> int:
     """Return `value` as an `int`; raise unless it is a whole number of at least `least`."""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least:
+    if is_whole(value, least):
         return int(value)
     raise _out_of_range(name, value, f"{meaning}, a whole number of at least {least}", example)
 
@@ -154,6 +154,11 @@ def needing(package: str) -> Iterator[None]:
             raise
         told = f"`{speaker()}` needs {package}, which is not installed. Type `pip install {package}`."
         raise ImportError(told) from error
+
+
+def is_whole(value: Any, least: int = 1) -> bool:
+    """Whether `value` is a whole number of at least `least`, by its type: 1.0 is none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def is_number(value: Any) -> bool:

@@ -10,15 +10,15 @@ import keras
 import numpy as np
 
 from keras_sched.callbacks import DEFAULT_MOMS, OneCycle
-from keras_sched.errors import check_no_named_tuple, check_positive, check_whole, speaking_as
-from keras_sched.fit import History, as_list, check_compiled, check_fit_arguments, fit_with
+from keras_sched.errors import check_no_named_tuple, check_positive, check_whole
+from keras_sched.fit import History, as_list, check_compiled, fit_helper, fit_with
 from keras_sched.freezing import freeze, reset_optimizer, unfreeze
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 from keras_sched.step.state import begin_at_first_epoch
 
 
-@speaking_as("fine_tune")
+@fit_helper
 def fine_tune(
     model: keras.Model,
     x: Any,
@@ -85,7 +85,6 @@ def fine_tune(
 
     Source: fastai's `fine_tune`.
     """
-    check_fit_arguments(fine_tune, model, fit_arguments)
     check_whole("epochs", epochs, "the epochs of the unfrozen phase")
     check_whole("freeze_epochs", freeze_epochs, "the epochs of the frozen phase", 1, least=0)
     check_whole("initial_epoch", initial_epoch, "the epoch to begin at", 0, least=0)

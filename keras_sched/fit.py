@@ -1,6 +1,7 @@
 """`model.fit` under a recipe, in one call, as fastai's learners have it."""
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
@@ -8,15 +9,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_sched.arguments import P, R, check_names
 from keras_sched.callbacks import DEFAULT_MOMS, SGDR, FlatCos, OneCycle, Scheduler
 from keras_sched.errors import (
     check_data_given,
     check_whole,
-    did_you_mean,
-    shown,
     speaking_as,
     wrong_state,
-    wrong_type,
     wrong_value,
 )
 from keras_sched.freezing import reset_optimizer
@@ -48,26 +47,22 @@ class History(keras.callbacks.History):
         return {**self.__dict__, "_model": None}
 
 
-# What PyTorch, fastai and others call it -> what it may be called here; the first that a helper has.
-_OTHERS = {
-    "lr": ("base_lr", "lr_max"),
-    "lr_max": ("lr",),
-    "max_lr": ("lr_max", "lr"),
-    "learning_rate": ("base_lr", "lr_max", "lr"),
-    "div_factor": ("div",),
-    "final_div_factor": ("div_final",),
-    **dict.fromkeys(("base_momentum", "max_momentum", "momentum"), ("moms",)),
-    "weight_decay": ("wd",),
-    **dict.fromkeys(("n_epoch", "n_epochs", "num_epochs"), ("epochs", "cycle_len")),
-    "start_epoch": ("initial_epoch",),
-    "t_0": ("cycle_len",),
-    "t_mult": ("cycle_mult",),
-    "cbs": ("callbacks",),
-    "bs": ("batch_size",),
-}
+def fit_helper(helper: Callable[P, R]) -> Callable[P, R]:
+    """A helper that errors name, and that answers an argument which neither it nor `model.fit` has."""
+    own = {name: each for name, each in signature(helper).parameters.items() if each.kind is not Parameter.VAR_KEYWORD}
+
+    @wraps(helper)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        with speaking_as(helper.__name__):
+            model = args[0] if args else kwargs.get("model")
+            if isinstance(model, keras.Model):
+                check_names(kwargs, own, signature(model.fit).parameters)
+            return helper(*args, **kwargs)
+
+    return called
 
 
-@speaking_as("fit_one_cycle")
+@fit_helper
 def fit_one_cycle(
     model: keras.Model,
     x: Any,
@@ -119,7 +114,6 @@ def fit_one_cycle(
 
     Source: fastai's `fit_one_cycle`.
     """
-    check_fit_arguments(fit_one_cycle, model, fit_arguments)
     schedule = OneCycle(
         lr_max,
         div=div,
@@ -135,7 +129,7 @@ def fit_one_cycle(
     return fit_with(schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
 
 
-@speaking_as("fit_flat_cos")
+@fit_helper
 def fit_flat_cos(
     model: keras.Model,
     x: Any,
@@ -177,7 +171,6 @@ def fit_flat_cos(
 
     Source: fastai's `fit_flat_cos`.
     """
-    check_fit_arguments(fit_flat_cos, model, fit_arguments)
     schedule = FlatCos(
         lr,
         div_final=div_final,
@@ -190,7 +183,7 @@ def fit_flat_cos(
     return fit_with(schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
 
 
-@speaking_as("fit_sgdr")
+@fit_helper
 def fit_sgdr(
     model: keras.Model,
     x: Any,
@@ -238,7 +231,6 @@ def fit_sgdr(
 
     Source: fastai's `fit_sgdr`.
     """
-    check_fit_arguments(fit_sgdr, model, fit_arguments)
     schedule = SGDR(
         n_cycles,
         cycle_len,
@@ -289,22 +281,6 @@ def fit_with(
         ScheduledFit.end_of(model)
     history.hps = schedule.hps
     return history
-
-
-def check_fit_arguments(helper: Callable[..., Any], model: Any, fit_arguments: dict[str, Any]) -> None:
-    """Raise unless `model.fit` takes the arguments that `helper` does not know and passes on."""
-    of_fit = signature(model.fit).parameters if hasattr(model, "fit") else {}
-    if not of_fit or any(each.kind is Parameter.VAR_KEYWORD for each in of_fit.values()):
-        return
-    unknown = {name: value for name, value in fit_arguments.items() if name not in of_fit}
-    own = [name for name, each in signature(helper).parameters.items() if each.kind is Parameter.KEYWORD_ONLY]
-    known = [*own, *of_fit]
-    ours = {theirs: next((each for each in names if each in known), "") for theirs, names in _OTHERS.items()}
-    if unknown:
-        received = ", ".join(f"{name}={shown(value)}" for name, value in unknown.items())
-        meant = "".join(did_you_mean(name, known, ours) for name in unknown)
-        cure = f"{meant}Its own are {', '.join(f'`{name}`' for name in own)}; it hands the others to `model.fit`."
-        raise wrong_type(received, "neither it nor `model.fit` has an argument of that name", cure)
 
 
 def check_compiled(model: Any) -> None:

@@ -1,7 +1,7 @@
 """From the name of a hyper-parameter to an attribute of an optimizer, and from a learning rate to one per group."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -12,6 +12,7 @@ from keras_sched.errors import check_no_named_tuple, did_you_mean, is_number, sh
 LearningRate = float | slice | Sequence[float]
 
 RATE = "learning_rate"
+OBJECT = "."  # with it begins the column of what is not the optimizer's
 
 _SHORT_NAMES = {"lr": RATE, "wd": "weight_decay", "eps": "epsilon"}
 # Keras reads these outside the update, or they fix the shape of the compiled step: a schedule would not change them.
@@ -36,6 +37,11 @@ def innermost(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
     if multi is not None and isinstance(optimizer, multi):
         return list(optimizer.optimizers)
     return [optimizer]
+
+
+def is_object(column: str) -> bool:
+    """Whether a column of a table is another object's than the optimizer's."""
+    return column.startswith(OBJECT)
 
 
 def attribute_of(name: str, optimizer: keras.Optimizer) -> str:
@@ -136,9 +142,12 @@ def learning_rates(
 
     Raises:
         ValueError: when a rate is not a finite number above 0, or there are more or fewer rates than groups.
-        TypeError: when `value` is a named tuple, such as `lr_find` returns.
+        TypeError: when `value` is a named tuple, such as `lr_find` returns, or a recipe.
     """
     check_no_named_tuple(argument, value)
+    if isinstance(value, Mapping):
+        expected = "it is a learning rate, and this a recipe: {hyper-parameter: annealer}"
+        raise wrong_type(f"{argument}={shown(value)}", expected, "Pass the recipe to `ParamScheduler`.")
     rates = _spread(value, groups, argument)
     for rate in rates:
         if not (is_number(rate) and 0 < rate < math.inf):

@@ -3,11 +3,10 @@
 import contextlib
 import os
 import tempfile
-import weakref
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol, Self
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -25,22 +24,21 @@ def check_cache_dir(cache_dir: str | os.PathLike[str] | None) -> None:
     """Raise unless `cache_dir` is `None` or a folder that can be written to."""
     if cache_dir is None:
         return
-    what = "it is the folder for a temporary copy of the model's state"
+    received, what = f"cache_dir={cache_dir!r}", "it is the folder for a temporary copy of the model's state"
     if not isinstance(cache_dir, str | os.PathLike):
-        raise wrong_type(f"cache_dir={cache_dir!r}", what, "Pass the path of a folder, or None to use memory.")
+        raise wrong_type(received, what, "Pass the path of a folder, or None to use memory.")
     if not Path(cache_dir).is_dir():
         cure = f"Make it first, for example with `os.makedirs({os.fspath(cache_dir)!r})`, or pass None to use memory."
-        raise wrong_value(f"cache_dir={cache_dir!r}", f"{what}, and there is no such folder", cure)
+        raise wrong_value(received, f"{what}, and there is no such folder", cure)
     if not os.access(cache_dir, os.W_OK | os.X_OK):
         cure = "Pass a folder that you may write to, or None to use memory."
-        raise wrong_value(f"cache_dir={cache_dir!r}", f"{what}, and it cannot be written to", cure)
+        raise wrong_value(received, f"{what}, and it cannot be written to", cure)
 
 
 class Snapshot:
-    """Everything that a training run changes: `restore()` puts it back, as often as wanted; `close()` frees the copies.
+    """Everything that a training run changes. As a context manager it restores and closes on leaving.
 
-    As a context manager it does both on leaving, also by an exception. Not put back: compiled steps (they hold no
-    state of their own), and the position of data that has none to set (a generator's, an iterator's).
+    Not put back: compiled steps (they hold no state), and the position of data that has none to set (a generator's).
 
     Args:
         model: a compiled model.
@@ -65,7 +63,7 @@ class Snapshot:
     def __init__(self, model: keras.Model, cache_dir: str | os.PathLike[str] | None = None, data: Any = None) -> None:
         check_cache_dir(cache_dir)
         self._model = model
-        self._store: _Store = _Memory() if cache_dir is None else _File(cache_dir)
+        self._store = _Store(cache_dir)
         self._steps: dict[Hashable, Step] = {}
         self._attributes: Step = ("the model's attributes", state.keep_attributes(model))
         self._random = rng.keep_random_states(data)
@@ -76,35 +74,26 @@ class Snapshot:
         Raises:
             RuntimeError: when a variable has no value, because a fit died before its first batch (JAX).
         """
-        try:
-            optimizer = self._model.optimizer
-            if optimizer is not None and not optimizer.built:
-                with backend().scope(self._model):
-                    optimizer.build(self._model.trainable_variables)
-            for key, content in state.contents(self._model, self._steps):
-                loads = [self._store.keep(array) for array in content.arrays]
-                self._steps[key] = (content.name, _putter(content.put, loads))
-        except BaseException:
-            self.close()
-            raise
+        optimizer = self._model.optimizer
+        if optimizer is not None and not optimizer.built:
+            with backend().scope(self._model):
+                optimizer.build(self._model.trainable_variables)
+        steps: dict[Hashable, Step] = {}
+        for key, content in state.contents(self._model):
+            steps[key] = (content.name, _putter(content.put, [self._store.keep(array) for array in content.arrays]))
+        self._steps = steps
 
     def restore(self) -> None:
         """Put everything back.
 
         Raises:
-            RuntimeError: when something could not be put back; the message names it, all else is as it was.
+            RuntimeError: when something could not be put back; the message names it, and the rest is as it was.
         """
-        self._do([self._attributes, *self._steps.values(), *self._new(), *self._random])
+        self._do([self._attributes, *self._steps.values(), ("what was made since", self._reset_new), *self._random])
 
     def rewind(self) -> None:
-        """Put back what a batch changes, between two batches of a fit that goes on.
-
-        Not the random number generators, so that it goes on with other batches; nor what the fit has set on the model.
-
-        Raises:
-            RuntimeError: as `restore`.
-        """
-        self._do([*self._steps.values(), *self._new()])
+        """Put back what a batch changes, between two batches of a fit that goes on, and goes on with other batches."""
+        self._do([*self._steps.values(), ("what was made since", self._reset_new)])
 
     def close(self) -> None:
         """Free the copies, and remove the temporary file."""
@@ -129,16 +118,9 @@ class Snapshot:
             for name, put in reversed(steps):
                 stack.callback(_put_back, name, put)
 
-    def _new(self) -> list[Step]:
-        if not self._steps:  # nothing was copied, so nothing was trained
-            return []
-        return [
-            ("metrics made since", lambda: state.reset_new_metrics(self._model, self._steps)),
-            ("weights made since", self._refuse_unknown),
-        ]
-
-    def _refuse_unknown(self) -> None:
-        unknown = state.unknown_weights(self._model, self._steps)
+    def _reset_new(self) -> None:
+        """Empty metrics that the training made, and refuse weights that it made."""
+        unknown = state.reset_new_metrics(self._model, self._steps) if self._steps else []
         if unknown:
             raise wrong_state(
                 f"weights that the training made ({', '.join(unknown)})",
@@ -163,59 +145,28 @@ def _putter(put: Callable[[list[Array]], None], loads: list[Callable[[], Array]]
     return lambda: put([load() for load in loads])
 
 
-class _Store(Protocol):
-    """Where copies lie; `keep` gives a call that loads an array nobody else holds."""
+class _Store:
+    """Where copies lie: in memory, or in one temporary file without a name, one array after the other."""
 
-    @property
-    def closed(self) -> bool: ...
-
-    def keep(self, array: Array) -> Callable[[], Array]: ...
-
-    def close(self) -> None: ...
-
-
-class _Memory:
-    def __init__(self) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None) -> None:
         self.closed = False
+        self._file = None if folder is None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` does
 
     def keep(self, array: Array) -> Callable[[], Array]:
-        return array.copy  # the backend may take what it is given for its own, and write into it
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class _File:
-    """One temporary file, one array after the other; removed by `close`, and at the latest when Python ends."""
-
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        number, path = tempfile.mkstemp(prefix="keras_sched-", suffix=".snapshot", dir=folder)
-        self._file = os.fdopen(number, "w+b")
-        self._remove = weakref.finalize(self, _remove, self._file, path)
-
-    @property
-    def closed(self) -> bool:
-        return not self._remove.alive
-
-    def keep(self, array: Array) -> Callable[[], Array]:
-        start = self._file.seek(0, os.SEEK_END)
-        self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        """A call that loads an array which nobody else holds: the backend may write into what it is given."""
+        if self._file is None:
+            return array.copy
+        file, start = self._file, self._file.seek(0, os.SEEK_END)
+        file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         dtype, shape, size = array.dtype, array.shape, array.nbytes
 
         def load() -> Array:
-            buffer = bytearray(size)
-            self._file.seek(start)
-            self._file.readinto(buffer)
-            return np.frombuffer(buffer, dtype).reshape(shape)
+            file.seek(start)
+            return np.frombuffer(bytearray(file.read(size)), dtype).reshape(shape)
 
         return load
 
     def close(self) -> None:
-        self._remove()
-
-
-def _remove(file: BinaryIO, path: str) -> None:
-    try:
-        file.close()
-    finally:
-        Path(path).unlink(missing_ok=True)
+        self.closed = True
+        if self._file is not None:
+            self._file.close()

@@ -22,6 +22,7 @@ from keras_sched import (
     SchedLin,
     Triangular,
     WarmupCosine,
+    WarmupLinear,
     WarmupStableDecay,
 )
 
@@ -36,6 +37,7 @@ CALLBACKS = {
     "SGDR": lambda: SGDR(2, 1, lr_max=0.1),
     "WarmupStableDecay": lambda: WarmupStableDecay(0.1),
     "WarmupCosine": lambda: WarmupCosine(0.1),
+    "WarmupLinear": lambda: WarmupLinear(0.1, warmup=3),
     "InverseSqrt": lambda: InverseSqrt(0.1, lr_final=0.01),
     "Triangular": lambda: Triangular(0.01, 0.1, n_cycles=2),
     "LRFinder": lambda: LRFinder(1e-3, 0.1, num_it=40),

@@ -58,7 +58,7 @@ def test_the_files_of_a_folder_do_not_import_in_a_circle(folder):
     ],
 )
 def test_an_import_that_goes_up_or_sideways_is_found(line):
-    assert house.uphill([house.read(line, "suggest.py")], FLOORS)
+    assert house.uphill([house.read(line, "errors.py")], FLOORS)
 
 
 def test_an_import_out_of_a_folder_is_followed_to_where_it_leads():

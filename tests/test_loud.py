@@ -61,7 +61,7 @@ AT_THE_DOOR = {
     "no cycles": (lambda: SGDR(0, 1), ValueError, "n_cycles=0"),
     "cycles of no length": (lambda: SGDR(2, 0), ValueError, "cycle_len=0"),
     "cycles that shrink to nothing": (lambda: SGDR(2, 1, cycle_mult=0), ValueError, "cycle_mult=0"),
-    "warm-up in percent": (lambda: WarmupCosine(0.1, warmup=5), ValueError, r"warmup=5.*warmup=0\.05"),
+    "warm-up in percent": (lambda: WarmupCosine(0.1, warmup=5.0), ValueError, r"warmup=5.0.*warmup=0\.05"),
     "decay after the end": (lambda: WarmupStableDecay(0.1, warmup=0.6, decay=0.6), ValueError, "decay"),
     "an end below zero": (lambda: InverseSqrt(0.1, lr_final=-1), ValueError, "lr_final=-1"),
     "a mode unknown": (lambda: Triangular(0.01, 0.1, n_cycles=2, mode="square"), ValueError, "square.*triangular2"),

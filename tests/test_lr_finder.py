@@ -193,7 +193,7 @@ def test_a_search_without_stop_div_goes_on_until_the_loss_is_not_finite():
 def test_a_search_whose_first_loss_is_not_finite_has_no_points():
     x, y = data()
     with pytest.warns(UserWarning, match="`valley` suggests nothing: the loss of batch 0 was not finite"):
-        found = lr_find(compiled(), x, y * np.float32("nan"), **QUIET)
+        found = lr_find(compiled(), x, y * np.float32("nan"), suggest_funcs=valley, **QUIET)
     assert (found.stopped, len(found.lrs), found.valley) == ("not finite", 0, None)
     found.plot()
 
@@ -264,18 +264,42 @@ def test_what_is_no_model_is_an_error(model):
 
 
 def test_the_result_has_a_field_a_suggestion():
-    lr_min, lr_steep = found = search(suggest_funcs=(minimum, steep), num_it=40)
-    assert (found.minimum, found.steep) == (lr_min, lr_steep) == tuple(found)
-    assert found._fields == ("minimum", "steep")
-    assert found._asdict() == {"minimum": lr_min, "steep": lr_steep}  # pyright: ignore[reportOptionalCall]
+    lr_min, lr_valley = found = search(suggest_funcs=(minimum, valley), num_it=40)
+    assert (found.minimum, found.valley) == (lr_min, lr_valley) == tuple(found)
+    assert found._fields == ("minimum", "valley")
+    assert found._asdict() == {"minimum": lr_min, "valley": lr_valley}  # pyright: ignore[reportOptionalCall]
     lrs, losses = found.lrs[4:-5], found.losses[4:-5]
-    assert lr_steep == steep(lrs, losses, 40)[0]
+    assert lr_valley == valley(lrs, losses, 40)[0]
 
 
-def test_valley_is_what_is_suggested():
+def test_halfway_is_what_is_suggested_and_valley_beside_it():
     found = lr_find(compiled(), *data(), batch_size=8, **QUIET)
-    assert found._fields == ("valley",)
-    assert 1e-4 < found.valley < 1
+    assert found._fields == ("halfway", "valley")
+    assert found.lr == found.halfway
+    assert 1e-4 < found.valley < found.halfway < 1
+
+
+def test_the_rate_is_the_first_suggestion_that_is_one():
+    found = search(suggest_funcs=(minimum, valley), num_it=40)
+    assert found.lr == found.minimum
+    with pytest.warns(UserWarning, match="there is none"):
+        found = search(suggest_funcs=(no_answer, minimum), num_it=40)
+    assert (found[0], found.lr) == (None, found.minimum)
+
+
+def test_without_a_suggestion_there_is_no_rate():
+    assert search(suggest_funcs=()).lr is None
+    with pytest.warns(UserWarning, match="there is none"):
+        assert search(suggest_funcs=no_answer).lr is None
+
+
+def test_a_suggestion_called_lr_does_not_hide_the_rate():
+    def lr(*_):
+        return 0.25
+
+    found = search(suggest_funcs=(minimum, lr), num_it=40)
+    assert found._fields == ("minimum", "lr_2")
+    assert (found.lr, found.lr_2) == (found.minimum, 0.25)
 
 
 class Mine:
@@ -458,11 +482,11 @@ def test_a_finder_measures_what_lr_find_does():
     assert finder.suggest(minimum) == found
 
 
-def test_a_finder_suggests_by_valley_unless_asked_for_others():
+def test_a_finder_suggests_by_halfway_and_valley_unless_asked_for_others():
     finder = LRFinder(end_lr=1)
     fit(finder, epochs=15)
-    assert finder.suggest()._fields == ("valley",)
-    assert finder.suggest(minimum, steep)._fields == ("minimum", "steep")
+    assert finder.suggest()._fields == ("halfway", "valley")
+    assert finder.suggest(minimum, valley)._fields == ("minimum", "valley")
 
 
 def test_a_finder_plots():

@@ -51,23 +51,18 @@ def trained(model, **arguments):
     return [history, [(value.dtype, value.shape, value.tobytes()) for value in values], *random_numbers()]
 
 
-def sees_nothing_of(search, make=compiled, *, new=False):
-    """Whether a fit after `search(model)` is to the bit the one without it.
-
-    Of a model that was trained before, or a `new` one: in the first fit of all Keras draws random numbers to build the
-    metrics (JAX, PyTorch).
-    """
-
-    def made():
-        model = make()
-        if not new:
-            trained(model, epochs=1)
-        return model
-
-    expected = trained(made())
-    model = made()
+def sees_nothing_of(search, make=compiled):
+    """Whether a fit after `search(model)` is to the bit the one without it."""
+    expected = trained(make())
+    model = make()
     search(model)
     return trained(model) == expected
+
+
+def trained_once():
+    model = compiled()
+    trained(model, epochs=1)
+    return model
 
 
 class Broken(keras.utils.PyDataset):
@@ -212,6 +207,10 @@ def test_a_model_that_was_never_trained_has_its_first_weights_and_the_random_num
     assert untrained(model, weights)
 
 
+def test_a_model_that_was_trained_goes_on_as_if_there_had_been_no_search():
+    assert sees_nothing_of(lambda model: lr_find(model, *rows(), batch_size=BATCH, num_it=14, **QUIET), trained_once)
+
+
 def test_the_history_of_the_last_fit_and_its_end_stay():
     model = compiled()
     history = model.fit(*rows(), verbose=0)
@@ -221,12 +220,8 @@ def test_the_history_of_the_last_fit_and_its_end_stay():
     assert model.stop_training is True
 
 
-def test_shuffled_data_comes_in_the_same_order_after_a_search():
-    def make():
-        model = compiled()
-        trained(model, epochs=1)
-        return model
-
+@pytest.mark.parametrize("make", [compiled, trained_once])
+def test_shuffled_data_comes_in_the_same_order_after_a_search(make):
     expected = trained(make(), shuffle=True)
     model = make()
     lr_find(model, *rows(), batch_size=BATCH, num_it=14, **QUIET)
@@ -270,13 +265,16 @@ def with_finder(*others, data=None, finder=None, **arguments):
     return search
 
 
-@pytest.mark.parametrize("new", [True, False])
-def test_after_a_fit_with_a_finder(new):
-    assert sees_nothing_of(with_finder(), new=new)
+def test_after_a_fit_with_a_finder():
+    assert sees_nothing_of(with_finder())
+
+
+def test_after_a_fit_with_a_finder_of_a_model_that_was_trained():
+    assert sees_nothing_of(with_finder(), trained_once)
 
 
 def test_after_a_fit_with_a_finder_of_a_model_that_was_not_built():
-    assert sees_nothing_of(with_finder(), unbuilt, new=True)
+    assert sees_nothing_of(with_finder(), unbuilt)
 
 
 def test_after_a_fit_with_a_finder_that_ends_before_the_search():

@@ -18,6 +18,7 @@ from keras_sched import (
     SchedNo,
     Triangular,
     WarmupCosine,
+    WarmupLinear,
     WarmupStableDecay,
     combine_scheds,
     flat_cos,
@@ -26,6 +27,7 @@ from keras_sched import (
     sgdr,
     triangular,
     warmup_cosine,
+    warmup_linear,
     warmup_stable_decay,
 )
 
@@ -62,6 +64,8 @@ RECIPES = {
     "SGDR": (lambda: SGDR(2, 1, lr_max=0.1), sgdr(0.1, n_cycles=2)),
     "WarmupStableDecay": (lambda: WarmupStableDecay(0.1, warmup=0.2), warmup_stable_decay(0.1, warmup=0.2)),
     "WarmupCosine": (lambda: WarmupCosine(0.1, warmup=0.2), warmup_cosine(0.1, warmup=0.2)),
+    "WarmupLinear": (lambda: WarmupLinear(0.1, warmup=0.2), warmup_linear(0.1, warmup=0.2)),
+    "batches of warmup": (lambda: WarmupLinear(0.1, warmup=3), warmup_linear(0.1, warmup=0.25)),
     "InverseSqrt": (lambda: InverseSqrt(0.1, lr_final=0.01), inverse_sqrt(0.1, lr_final=0.01)),
     "Triangular": (lambda: Triangular(0.01, 0.1, n_cycles=2), triangular(0.01, 0.1, n_cycles=2)),
 }

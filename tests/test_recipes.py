@@ -20,6 +20,7 @@ from keras_sched.recipes import (
     sgdr,
     triangular,
     warmup_cosine,
+    warmup_linear,
     warmup_stable_decay,
 )
 
@@ -202,23 +203,24 @@ def test_flat_cos_may_be_all_flat_or_all_cosine():
 
 def test_a_warmup_of_no_length_is_left_out():
     assert warmup_cosine(0.1, warmup=0)["lr"](0) == 0.1
+    assert warmup_linear(0.1, warmup=0)["lr"](0) == 0.1
     assert warmup_stable_decay(0.1, warmup=0)["lr"](0) == 0.1
     assert inverse_sqrt(0.1, warmup=0, lr_final=0.05)["lr"](0) == 0.1
 
 
 def test_a_warmup_of_the_whole_length_only_rises():
-    for scheds in (warmup_cosine(1.0, warmup=1), inverse_sqrt(1.0, warmup=1, lr_final=0.5)):
+    for scheds in (warmup_cosine(1.0, warmup=1.0), inverse_sqrt(1.0, warmup=1.0, lr_final=0.5)):
         assert scheds["lr"]([0, 0.5, 1]).tolist() == [0, 0.5, 1]
 
 
-@pytest.mark.parametrize(("warmup", "decay"), [(0.9, 0.1), (0.7, 0.3), (0.3, 0.7), (0, 1), (1, 0), (0.1, 0.9)])
+@pytest.mark.parametrize(("warmup", "decay"), [(0.9, 0.1), (0.7, 0.3), (0.3, 0.7), (0, 1.0), (1.0, 0), (0.1, 0.9)])
 def test_a_warmup_and_a_decay_may_take_all_of_training(warmup, decay):
     found = warmup_stable_decay(1.0, warmup=warmup, decay=decay, shape=SchedLin)["lr"](warmup)
     assert found == 1
 
 
 def test_the_decay_has_any_shape_that_makes_an_annealer():
-    found = warmup_stable_decay(1.0, warmup=0, decay=1, shape=partial(SchedPoly, power=2))["lr"]
+    found = warmup_stable_decay(1.0, warmup=0, decay=1.0, shape=partial(SchedPoly, power=2))["lr"]
     assert found([0.5, 1]).tolist() == [0.75, 0]
 
 
@@ -263,6 +265,17 @@ def test_triangles_reach_their_ends_exactly():
     assert triangular(0.1, 0.7, n_cycles=3)["lr"]([0, 1 / 6, 1 / 2, 1]).tolist() == [0.1, 0.7, 0.7, 0.1]
 
 
+def test_the_last_triangle_is_cut_off_where_training_ends():
+    found = triangular(0.0, 1.0, n_cycles=1.5, mode="triangular2")["lr"]([0, 1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1])
+    np.testing.assert_allclose(found, [0, 0.5, 1, 0.5, 0, 0.25, 0.5], atol=1e-15)
+    assert triangular(0.0, 1.0, n_cycles=0.25)["lr"]([0, 0.5, 1]).tolist() == [0, 0.25, 0.5]
+
+
+def test_a_linear_warmup_rises_to_the_top_and_falls_to_the_final_rate():
+    found = warmup_linear(1.0, warmup=0.2, lr_final=0.1)["lr"]
+    np.testing.assert_allclose(found([0, 0.1, 0.2, 0.6, 1]), [0, 0.5, 1, 0.55, 0.1], rtol=1e-12)
+
+
 def test_the_height_of_triangles_halves_or_falls_exponentially():
     halved = triangular(0, 1, n_cycles=3, mode="triangular2")["lr"]
     np.testing.assert_allclose(halved([1 / 6, 3 / 6, 5 / 6]), [1, 0.5, 0.25], rtol=1e-12)
@@ -277,8 +290,10 @@ RECIPES = {
     "sgdr": partial(sgdr, n_cycles=3, cycle_decay=0.5, warmup=0.1),
     "warmup_stable_decay": warmup_stable_decay,
     "warmup_cosine": warmup_cosine,
+    "warmup_linear": partial(warmup_linear, lr_final=1e-3),
     "inverse_sqrt": partial(inverse_sqrt, lr_final=1e-3),
     "triangular": partial(triangular, 1e-3, n_cycles=3, mode="triangular2"),
+    "half a triangle more": partial(triangular, 1e-3, n_cycles=3.5),
 }
 
 
@@ -333,18 +348,24 @@ def test_a_recipe_comes_back_from_json_and_from_its_own_words(recipe):
         (lambda: sgdr(0.1, n_cycles=2, warmup=5), r"`sgdr` received `warmup=5`.*For 5% pass `warmup=0.05`"),
         (lambda: SGDR(2, 1.5), r"`SGDR` received `cycle_len=1.5`"),
         (lambda: SGDR(0, 1), r"`SGDR` received `n_cycles=0`"),
-        (lambda: warmup_cosine(0.1, warmup=500), r"`warmup_cosine` received `warmup=500`"),
+        (lambda: warmup_cosine(0.1, warmup=500), r"`warmup_cosine` .*`warmup=500`.*, `WarmupCosine\(warmup=500\)`"),
+        (lambda: warmup_linear(0.1, warmup=1), r"`warmup_linear` .*`warmup=1`.*, `WarmupLinear\(warmup=1\)`"),
+        (lambda: warmup_linear(0.1, warmup=1.5), r"`warmup_linear` received `warmup=1.5`.*between 0 and 1"),
+        (lambda: warmup_linear(0.1, warmup=True), r"`warmup_linear` received `warmup=True`.*between 0 and 1"),
+        (lambda: inverse_sqrt(0.1, warmup=9, lr_final=0.01), r"`inverse_sqrt` .*, `InverseSqrt\(warmup=9\)`"),
         (lambda: warmup_cosine(0.1, lr_final=-1), r"`warmup_cosine` received `lr_final=-1`.*at least 0"),
         (lambda: warmup_cosine([0.1, 0.2], lr_final=[1, 2, 3]), r"`warmup_cosine` received `lr_max=.*one length"),
         (lambda: inverse_sqrt(0.1, lr_final=0), r"`inverse_sqrt` received `lr_final=0`.*above 0"),
-        (lambda: warmup_stable_decay(0.1, decay=20), r"`warmup_stable_decay` received `decay=20`.*`decay=0.2`"),
+        (lambda: warmup_stable_decay(0.1, decay=20), r"received `decay=20`.*`WarmupStableDecay\(decay=20\)`"),
+        (lambda: warmup_stable_decay(0.1, decay=20.0), r"`warmup_stable_decay` received `decay=20.0`.*`decay=0.2`"),
         (lambda: warmup_stable_decay(0.1, warmup=0.5, decay=0.6), r"`warmup=0.5, decay=0.6`.*at most 1.*`decay=0.5`"),
         (lambda: warmup_stable_decay(0.1, shape="cos"), r"`shape='cos'`.*`shape=SchedCos`"),
         (lambda: warmup_stable_decay(0.1, shape=SchedCos(1, 0)), r"`shape=SchedCos\(.*makes an annealer"),
         (lambda: warmup_stable_decay(0.1, shape=np.add), r"made np.float64\(0.1\)"),
         (lambda: triangular(0.2, 0.1, n_cycles=1), r"`lr_min=0.2, lr_max=0.1`.*lower rate first"),
         (lambda: triangular(-0.2, 0.1, n_cycles=1), r"`triangular` received `lr_min=-0.2`"),
-        (lambda: triangular(0.1, 0.2, n_cycles=1.5), r"`triangular` received `n_cycles=1.5`"),
+        (lambda: triangular(0.1, 0.2, n_cycles=0), r"`triangular` received `n_cycles=0`.*above 0"),
+        (lambda: triangular(0.1, 0.2, n_cycles=math.inf), r"`triangular` received `n_cycles=inf`"),
         (lambda: triangular(0.1, 0.2, n_cycles=1, mode="square"), r"`mode='square'`.*`mode='exp_range'`"),
         (lambda: triangular(0.1, 0.2, n_cycles=1, gamma=0), r"`triangular` received `gamma=0`"),
         (lambda: triangular(0.1, 0.2, n_cycles=1, gamma=1.5), r"`triangular` received `gamma=1.5`"),

@@ -141,18 +141,9 @@ def seeded(make):
 
 
 def assert_no_trace(make, run, **arguments):
-    """`run`, in between a take and a restore, changes nothing in what the fit after it gives.
-
-    Of a model that was trained before: the first fit of all draws random numbers to build the metrics.
-    """
-
-    def trained():
-        model = make()
-        train(model, epochs=1)
-        return model
-
-    control = train(seeded(trained), **arguments)
-    model = seeded(trained)
+    """`run`, in between a take and a restore, changes nothing in what the fit after it gives."""
+    control = train(seeded(make), **arguments)
+    model = seeded(make)
     with kept(model):
         run(model)
     assert train(model, **arguments) == control

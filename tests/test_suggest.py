@@ -11,14 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_sched.errors import NoSuggestion
-from keras_sched.suggest import inflection, min_grad, minimum, points_seen, slide, steep, valley
+from keras_sched.lr_finder.record import Recorder
+from keras_sched.suggest import (
+    DEFAULT,
+    checked_curve,
+    halfway,
+    inflection,
+    min_grad,
+    minimum,
+    points_seen,
+    slide,
+    steep,
+    valley,
+)
+from keras_sched.suggest.halfway import smoothed_anew
 
 GOLDEN = Path(__file__).parent / "golden"
 FASTAI = json.loads((GOLDEN / "suggestions.json").read_text())
 SEARCHES = json.loads((GOLDEN / "lr_find.json").read_text())
 RTOL = FASTAI["tolerance"]["rtol"]
 OF_FASTAI = {"valley": valley, "slide": slide, "minimum": minimum, "steep": steep}
-ALL = [valley, slide, minimum, steep, min_grad, inflection]
+ALL = [halfway, valley, slide, minimum, steep, min_grad, inflection]
 
 
 def named(cases):
@@ -89,6 +102,116 @@ def test_slide_says_that_fifteen_points_are_too_few_for_its_interval():
     with pytest.raises(NoSuggestion, match="15 points, and at least 16"):
         slide(rates(15), np.linspace(2, 1, 15), 100)
     assert slide(rates(16), np.linspace(2, 1, 16), 100)[0] == pytest.approx(1e-7)
+
+
+# --- half-way down ----------------------------------------------------------------------------------------------------
+
+
+def searched(raw_losses):
+    """Return the points seen of a search that had these losses."""
+    recorder = Recorder(len(raw_losses), stop_div=False)
+    for loss in raw_losses:
+        recorder.add(loss)
+    return points_seen(rates(len(raw_losses)), recorder.curve().losses, len(raw_losses))
+
+
+def test_what_is_suggested_by_default_is_halfway_then_valley():
+    assert (halfway, valley) == DEFAULT
+
+
+def test_halfway_is_the_first_rate_at_which_half_of_the_fall_is_done():
+    # from 9 down to 1: half-way is 5, and the fourth point is the first that is not above it
+    assert halfway(rates(8), [9, 9, 8, 5, 3, 1, 4, 20], 8) == (rates(8)[3], (rates(8)[3], 5.0))
+
+
+def test_halfway_measures_the_fall_from_the_highest_loss_before_the_lowest():
+    # from 9 down to 1, whatever the first loss is, and whatever comes after the lowest
+    assert halfway(rates(9), [6, 7, 9, 8, 4, 2, 1, 3, 50], 9)[1] == (rates(9)[4], 4.0)
+
+
+def test_halfway_takes_the_last_time_that_half_of_the_fall_is_done():
+    losses = [9, 8, 4, 6, 7, 8, 4.5, 3, 1, 2]
+    assert halfway(rates(10), losses, 10)[1] == (rates(10)[6], 4.5)
+
+
+def test_halfway_of_a_straight_descent_is_its_middle():
+    losses = np.arange(100, 15, -1)
+    assert halfway(rates(85), losses, 100)[1] == (rates(85)[42], 58.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_halfway_of_a_smoothed_descent_has_most_of_the_fall_behind_it(seed):
+    places = np.arange(100)
+    loss = 1 + 1 / (1 + np.exp((places - 60) / 4)) + np.where(places > 85, np.exp((places - 85) / 3) - 1, 0)
+    noisy = loss + np.random.default_rng(seed).normal(0, 0.02, 100)
+    lr, _ = halfway(*searched(noisy), 100)
+    assert 1 < loss[rates(100).searchsorted(lr)] < 1.25
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_halfway_of_a_search_that_diverges_without_a_descent_is_a_hundredth_of_its_end(seed):
+    noise = np.random.default_rng(seed).normal(0, 0.1, 100)
+    lrs, losses = searched(2.3 + noise + np.exp((np.arange(100) - 85) / 3))
+    lr, point = halfway(lrs, losses, 100)
+    assert lr == pytest.approx(lrs[-1] / 100, rel=0.1)
+    assert point == (lr, losses[list(lrs).index(lr)])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_halfway_has_no_rate_where_there_is_nothing_but_noise(seed):
+    raw = 2.3 + np.random.default_rng(seed).normal(0, 0.1, 100)
+    with pytest.raises(NoSuggestion, match="neither falls nor rises by more than its noise"):
+        halfway(*searched(raw), 100)
+
+
+@pytest.mark.parametrize("num_it", [60, 100, 300])
+def test_the_losses_of_the_batches_come_back_out_of_the_smoothed_ones(num_it):
+    raw = np.random.default_rng(0).uniform(1, 2, num_it)
+    raw_losses, _ = smoothed_anew(checked_curve("a test", *searched(raw)), num_it)
+    first = num_it // 10
+    # the first loss seen stands for the batches before it
+    assert raw_losses[0] == searched(raw)[1][0]
+    assert raw_losses[1:] == pytest.approx(raw[first + 1 : -5], rel=1e-9)
+
+
+def test_the_losses_of_a_search_of_a_hundred_batches_are_smoothed_as_they_were():
+    lrs, losses = searched(np.random.default_rng(0).uniform(1, 2, 100))
+    assert np.array_equal(smoothed_anew(checked_curve("a test", lrs, losses), 100)[1], losses)
+
+
+@pytest.mark.parametrize("num_it", [50, 200, 400])
+def test_halfway_hardly_depends_on_the_length_of_the_search(num_it):
+    def found(batches):
+        loss = 1 + 1 / (1 + np.exp((np.linspace(0, 100, batches) - 60) / 4))
+        return halfway(*searched(loss), batches)[0]
+
+    assert found(num_it) == pytest.approx(found(100), rel=0.5)
+
+
+# --- bumps ------------------------------------------------------------------------------------------------------------
+
+RISE = [1.2, 1.5, 3.0]
+DESCENT = 1 + 1 / (1 + np.exp(np.arange(-15, 15) / 3))  # from 2 to 1, the steepest in the middle
+
+
+@pytest.mark.parametrize("suggest", [steep, min_grad, inflection])
+def test_the_steepest_point_of_a_descent_is_suggested(suggest):
+    lr, _ = suggest(rates(33), [*DESCENT, *RISE], 33)
+    assert rates(33)[13] <= lr <= rates(33)[17]
+
+
+@pytest.mark.parametrize("suggest", [steep, min_grad])
+def test_a_bump_before_the_descent_that_is_steeper_than_it_is_no_suggestion(suggest):
+    losses = [2.0, 1.88, 2.0, *DESCENT, *RISE]  # a step of 0.12, where the descent of 1 has none above 0.09
+    with pytest.raises(NoSuggestion, match=r"at 1\.0e-07, lies on a bump") as caught:
+        suggest(rates(len(losses)), losses, len(losses))
+    assert "`repeats=3`" in str(caught.value)
+
+
+def test_an_inflection_in_the_rise_is_no_suggestion():
+    losses = [*DESCENT, 1.2, 1.5, 1.49, 1.48, 2.5, 4.0, 9.0, 20.0]
+    with pytest.raises(NoSuggestion, match="past the lowest loss"):
+        inflection(rates(len(losses)), losses, len(losses))
 
 
 # --- oracles ----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ SIGNATURES = {
     "FlatCos": "lr=None, ...",
     "InverseSqrt": "...",
     "LRFinder": "start_lr=1e-7, end_lr=10, num_it=100, stop_div=True",
+    "LogHyperParameters": "to",
     "NoSuggestion": None,
     "OneCycle": (
         "lr_max=None, ..., *, wd=None, optimizer=None, total_steps=None, steps_per_epoch=None, groups=None, "
@@ -38,6 +39,7 @@ SIGNATURES = {
     "SchedPoly": "start, end, power",
     "Triangular": "...",
     "WarmupCosine": "...",
+    "WarmupLinear": "...",
     "WarmupStableDecay": "...",
     "annealer": None,
     "combine_scheds": "pcts, scheds",
@@ -57,14 +59,16 @@ SIGNATURES = {
     "flat_cos": "lr, *, div_final=1e5, pct_start=.75",
     "freeze": "model, ...",
     "freeze_to": "model, n, *, groups=None, train_bn=True",
+    "halfway": SUGGESTION,
     "inflection": f"{SUGGESTION}, noise=3",
     "inverse_sqrt": "lr_max, *, warmup=.05, lr_final",
     "is_frozen": "model, groups=None",
     "layer_groups": "model, n=2",
     "lr_find": (
         "model, x, y=None, *, start_lr=1e-7, end_lr=10, num_it=100, stop_div=True, show_plot=True, "
-        "suggest_funcs=keras_sched.valley, wd=None, validation_data=None, groups=None, repeats=1, cache_dir=None, "
-        "batch_size=None, steps_per_epoch=None, shuffle=True, sample_weight=None, class_weight=None, verbose='auto'"
+        "suggest_funcs=keras_sched.suggest.DEFAULT, wd=None, validation_data=None, groups=None, repeats=1, "
+        "cache_dir=None, batch_size=None, steps_per_epoch=None, shuffle=True, sample_weight=None, class_weight=None, "
+        "verbose='auto'"
     ),
     "min_grad": SUGGESTION,
     "minimum": SUGGESTION,
@@ -83,6 +87,7 @@ SIGNATURES = {
     "unfreeze": "model, ...",
     "valley": SUGGESTION,
     "warmup_cosine": "lr_max, *, warmup=.05, lr_final=0.",
+    "warmup_linear": "lr_max, *, warmup=.05, lr_final=0.",
     "warmup_stable_decay": "lr_max, *, warmup=.05, decay=.2, lr_final=0., shape=keras_sched.SchedOneMinusSqrt",
 }
 FIT_HELPERS = ["fine_tune", "fit_flat_cos", "fit_one_cycle", "fit_sgdr"]
@@ -93,6 +98,7 @@ CALLBACK_OF = {
     "SGDR": "sgdr",
     "Triangular": "triangular",
     "WarmupCosine": "warmup_cosine",
+    "WarmupLinear": "warmup_linear",
     "WarmupStableDecay": "warmup_stable_decay",
 }
 

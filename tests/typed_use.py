@@ -41,7 +41,9 @@ def recipes() -> None:
 def fits(model: keras.Model, x: NDArray[np.float32], y: NDArray[np.float32]) -> None:
     """Callbacks, fit helpers and the finder."""
     callback = ks.OneCycle(slice(1e-4, 1e-2), groups=3, layer_decay=0.75)
-    model.fit(x, y, callbacks=[callback])  # pyright: ignore[reportUnknownMemberType] - Keras has no types
+    log = ks.LogHyperParameters(lambda step, values: (step, values["lr"]))
+    model.fit(x, y, callbacks=[callback, log])  # pyright: ignore[reportUnknownMemberType] - Keras has no types
+    ks.WarmupLinear(1e-2, warmup=500)
     assert_type(callback.hps, dict[str, NDArray[np.float64]])
     assert_type(callback.plot_sched(), Figure)
     ks.fit_one_cycle(model, x, y, epochs=3, lr_max=1e-2, batch_size=32, callbacks=[callback])

@@ -29,6 +29,7 @@ from keras_sched import (
     sgdr,
     triangular,
     warmup_cosine,
+    warmup_linear,
     warmup_stable_decay,
 )
 
@@ -41,6 +42,7 @@ RECIPES = {
     "one_cycle": one_cycle(1e-2),
     "flat_cos": flat_cos(1e-2),
     "warmup_cosine": warmup_cosine(1e-2),
+    "warmup_linear": warmup_linear(1e-2),
     "warmup_stable_decay": warmup_stable_decay(1e-2),
     "inverse_sqrt": inverse_sqrt(1e-2, lr_final=1e-2 * 0.05**0.5),
     "sgdr": sgdr(1e-2, n_cycles=3),
@@ -71,7 +73,7 @@ def make_pictures() -> None:
 
 
 def _overview() -> Figure:
-    figure, axes = plt.subplots(3, 3, figsize=(9, 5.4), sharex=True, sharey=True, layout="constrained")
+    figure, axes = plt.subplots(2, 5, figsize=(12, 3.8), sharex=True, sharey=True, layout="constrained")
     positions = np.linspace(0, 1, 2001)
     for ax, (name, recipe) in zip(axes.flat, RECIPES.items(), strict=True):
         ax.plot(positions, recipe["lr"](positions), color="#0072B2", linewidth=2)

@@ -16,7 +16,7 @@ MODES = ("triangular", "triangular2", "exp_range")
 class Triangles(Formula):
     """From `start` to `end` and back, `n_cycles` times; `triangular` describes and checks the arguments."""
 
-    n_cycles: int
+    n_cycles: float
     mode: str
     gamma: float
 

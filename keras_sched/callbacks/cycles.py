@@ -82,7 +82,7 @@ class Triangular(RecipeScheduler):
     Args:
         lr_min: the rate at which each cycle begins and ends, in any of the forms that `OneCycle` takes.
         lr_max: the first cycle's peak, in any of these forms.
-        n_cycles: how many cycles, at least 1.
+        n_cycles: how many cycles, above 0; of 4.5 the last one is cut off at its peak.
         mode: `"triangular"`, `"triangular2"` (each cycle half as high as the one before) or `"exp_range"`.
         gamma: what is left of the height at the end of training, with `mode="exp_range"`, above 0 and at most 1.
         wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
@@ -110,7 +110,7 @@ class Triangular(RecipeScheduler):
         lr_min: LearningRate,
         lr_max: LearningRate | None = None,
         *,
-        n_cycles: int,
+        n_cycles: float,
         mode: str = "triangular",
         gamma: float = 0.1,
         wd: Any = None,

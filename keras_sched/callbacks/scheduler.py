@@ -2,32 +2,27 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_sched.callbacks.base import Callback
+from keras_sched.callbacks.log import note_scheduled
 from keras_sched.curves import RowValues, check_scheds, curves_of, differs_by_group
 from keras_sched.errors import advise, check_whole, shown, speaker, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
-from keras_sched.hypers import RATE, innermost
-from keras_sched.step import InnerOptimizer, Plan, ScheduledFit
+from keras_sched.hypers import RATE, innermost, is_object
+from keras_sched.step import InnerOptimizer, Plan, ScheduledFit, Target
+from keras_sched.targets import columns_of, targets_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Scheduler(keras.callbacks.Callback):
+class Scheduler(Callback):
     """What every scheduling callback does: the schedules of one `fit`, from its length to what was used."""
-
-    _given: tuple[tuple[Any, ...], dict[str, Any]]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Remember the arguments as they were typed."""
-        made = super().__new__(cls)
-        made._given = args, kwargs
-        return made
 
     def __init__(
         self,
@@ -53,14 +48,9 @@ class Scheduler(keras.callbacks.Callback):
         self._parts: list[tuple[InnerOptimizer, Plan]] = []
         self._hps: dict[str, NDArray[np.float64]] | None = None  # of a fit that has ended
 
-    def __repr__(self) -> str:
-        args, kwargs = self._given
-        typed = [*map(shown, args), *(f"{name}={shown(value)}" for name, value in kwargs.items())]
-        return f"{type(self).__name__}({', '.join(typed)})"
-
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: `hps`, and nothing of the model."""
-        state = {**self.__dict__, "_fit": None, "_parts": [], "_model": None}
+        state = super().__getstate__() | {"_fit": None, "_parts": []}
         if self._parts:
             state["_hps"] = self.hps
         return state
@@ -118,7 +108,7 @@ class Scheduler(keras.callbacks.Callback):
         """Raise what a `fit` of `model` would raise before its first batch, its length aside; nothing changes."""
         count, group_of = self._divide(model)
         for optimizer in innermost(self._scheduled_optimizer(model)):
-            self._plan(optimizer, 1, 0, count, group_of)
+            self._plan(optimizer, 1, 0, count, group_of, model)
 
     # Keras' hooks; none of them is called once a batch
 
@@ -132,13 +122,13 @@ class Scheduler(keras.callbacks.Callback):
                 self._steps = self._steps_an_epoch()
                 self._total_before, self._total = self._total, self._length()
                 count, group_of = self._divide(model)
+                self._parts = []
                 first = self.first_epoch * (self._steps or 0)
-                self._parts = [
-                    (inner, self._plan(inner.optimizer, self._total, first, count, group_of))
-                    for inner in fit.inner(optimizer)
-                ]
-                for inner, plan in self._parts:
-                    fit.add(inner, plan)
+                for inner in fit.inner(optimizer):
+                    plan, targets = self._plan(inner.optimizer, self._total, first, count, group_of, model)
+                    fit.add(inner, plan, targets)
+                    self._parts.append((inner, plan))
+                note_scheduled(fit, (inner for inner, _ in self._parts))
             self._fit, self._hps = fit, None
             fit.at_end(self._let_go)
 
@@ -198,18 +188,31 @@ class Scheduler(keras.callbacks.Callback):
             return
 
     def _plan(
-        self, optimizer: keras.Optimizer, total: int, first: int, groups: int, group_of: Mapping[int, int]
-    ) -> Plan:
+        self,
+        optimizer: keras.Optimizer,
+        total: int,
+        first: int,
+        groups: int,
+        group_of: Mapping[int, int],
+        model: keras.Model,
+    ) -> tuple[Plan, dict[str, Target]]:
         scheds = check_scheds(self.schedules(optimizer, groups))
-        curves, names = curves_of(scheds, optimizer, total, groups)
+        targets = targets_of(scheds, model, optimizer)
+        columns = columns_of(targets)
+        # One part of a `MultiOptimizer` gives all of them their row.
+        others = [key for key in targets if any(inner.optimizer is not None for inner, _ in self._parts)]
+        scheds = {key: sched for key, sched in scheds.items() if key not in others}
+        curves, names = curves_of(scheds, optimizer, total, groups, columns)
         if first:
             curves = {name: _later(curve, first) for name, curve in curves.items()}
         if self.momentum_correction:
             self._check_correction(optimizer)
-        grouped = {attribute for attribute, name in names.items() if differs_by_group(scheds[name])}
+        own = {attribute: name for attribute, name in names.items() if not is_object(attribute)}
+        grouped = {attribute for attribute, name in own.items() if differs_by_group(scheds[name])}
         if self.momentum_correction and RATE in grouped:
             grouped.add("momentum")
-        return Plan(curves, first + total, groups, group_of, self.momentum_correction, names, frozenset(grouped))
+        plan = Plan(curves, first + total, groups, group_of, self.momentum_correction, names, frozenset(grouped))
+        return plan, {columns[key][0]: target for key, target in targets.items() if key not in others}
 
     def _check_correction(self, optimizer: keras.Optimizer) -> None:
         keeps_rate = isinstance(optimizer, keras.optimizers.SGD | keras.optimizers.RMSprop) and optimizer.momentum > 0
@@ -280,7 +283,7 @@ class Scheduler(keras.callbacks.Callback):
         for inner, plan in self._in_use():
             for attribute in plan.curves:
                 of_groups = fit.last_value(inner, attribute)
-                key = f"{fit.prefix(inner)}{attribute}"
+                key = plan.names[attribute] if is_object(attribute) else f"{fit.prefix(inner)}{attribute}"
                 values[key] = float(of_groups[-1])
                 if attribute in plan.grouped:
                     values |= {f"{key}_{group}": float(value) for group, value in enumerate(of_groups)}

@@ -1,5 +1,6 @@
-"""A linear rise at the beginning, and then one of three ways down."""
+"""A linear rise at the beginning, and then one of four ways down."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,24 +8,63 @@ import keras
 
 from keras_sched.annealers import Annealer, SchedOneMinusSqrt
 from keras_sched.callbacks.recipe import RecipeScheduler
+from keras_sched.errors import is_whole, shown, wrong_value
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
-from keras_sched.recipes import inverse_sqrt, warmup_cosine, warmup_stable_decay
+from keras_sched.recipes import inverse_sqrt, warmup_cosine, warmup_linear, warmup_stable_decay
 
 
-class WarmupStableDecay(RecipeScheduler):
+class Warmup(RecipeScheduler):
+    """A recipe whose `warmup` and `decay` are fractions of training, or numbers of batches."""
+
+    def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
+        """The recipe, with numbers of batches as fractions of the fit's length; of none, while that is not known."""
+        lengths = {name: self.arguments[name] for name in ("warmup", "decay") if name in self.arguments}
+        batches = {name: length for name, length in lengths.items() if is_whole(length)}
+        total = self._total or math.inf
+        if batches and sum(batches.get(name, length * total) for name, length in lengths.items()) > total * (1 + 1e-9):
+            received = ", ".join(f"{name}={shown(length)}" for name, length in lengths.items())
+            expected = f"that is longer than the {total} batches of the schedule"
+            raise wrong_value(received, expected, "Pass fewer batches, or fractions of training; or train for longer.")
+        return self.build(rate, **self.arguments | {name: int(length) / total for name, length in batches.items()})
+
+
+class WarmupAndFall(Warmup):
+    """A linear rise, then a fall over the rest of training."""
+
+    def __init__(
+        self,
+        lr_max: LearningRate | None = None,
+        *,
+        warmup: float = 0.05,
+        lr_final: float = 0.0,
+        wd: Any = None,
+        optimizer: keras.Optimizer | None = None,
+        total_steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        groups: Groups | None = None,
+        momentum_correction: bool = False,
+        layer_decay: float | None = None,
+    ) -> None:
+        arguments = {"warmup": warmup, "lr_final": lr_final}
+        super().__init__(
+            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
+        )
+
+
+class WarmupStableDecay(Warmup):
     """A linear rise, a constant learning rate, and a decay at the end.
 
     Args:
         lr_max: the constant rate, in any of the forms that `OneCycle` takes.
-        warmup: the fraction of training spent rising, from 0 to 1.
-        decay: the fraction of training spent decaying, from 0 to `1 - warmup`.
+        warmup: how long the rate rises: a fraction of training, or a number of batches (a whole number, from 1 on).
+        decay: how long it decays, in the same way; with `warmup` at most all of training.
         lr_final: the rate at the end, at least 0.
         shape: the class of the decay's annealer.
         wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
-        ValueError, RuntimeError: as for `OneCycle`.
+        ValueError, RuntimeError: as for `OneCycle`; and before the first batch, when both are longer than the fit.
 
     Example:
         >>> import keras, numpy as np
@@ -63,17 +103,17 @@ class WarmupStableDecay(RecipeScheduler):
         )
 
 
-class WarmupCosine(RecipeScheduler):
+class WarmupCosine(WarmupAndFall):
     """A linear rise, then a cosine down.
 
     Args:
         lr_max: the highest rate, in any of the forms that `OneCycle` takes.
-        warmup: the fraction of training spent rising, from 0 to 1.
+        warmup: how long the rate rises: a fraction of training, or a number of batches (a whole number, from 1 on).
         lr_final: the rate at the end, at least 0.
         wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
-        ValueError, RuntimeError: as for `OneCycle`.
+        ValueError, RuntimeError: as for `OneCycle`; and before the first batch, when the warmup is longer than the fit.
 
     Example:
         >>> import keras, numpy as np
@@ -90,37 +130,46 @@ class WarmupCosine(RecipeScheduler):
 
     build = staticmethod(warmup_cosine)
 
-    def __init__(
-        self,
-        lr_max: LearningRate | None = None,
-        *,
-        warmup: float = 0.05,
-        lr_final: float = 0.0,
-        wd: Any = None,
-        optimizer: keras.Optimizer | None = None,
-        total_steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        groups: Groups | None = None,
-        momentum_correction: bool = False,
-        layer_decay: float | None = None,
-    ) -> None:
-        arguments = {"warmup": warmup, "lr_final": lr_final}
-        super().__init__(
-            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+
+class WarmupLinear(WarmupAndFall):
+    """A linear rise, then a linear fall.
+
+    Args:
+        lr_max: the highest rate, in any of the forms that `OneCycle` takes.
+        warmup: how long the rate rises: a fraction of training, or a number of batches (a whole number, from 1 on).
+        lr_final: the rate at the end, at least 0.
+        wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+
+    Raises:
+        ValueError, RuntimeError: as for `OneCycle`; and before the first batch, when the warmup is longer than the fit.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import WarmupLinear
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", loss="mse")
+        >>> line = WarmupLinear(0.1, warmup=0.5)
+        >>> history = model.fit(np.ones((8, 3)), np.ones(8), batch_size=2, verbose=0, callbacks=[line])
+        >>> line.hps["lr"].round(3).tolist()
+        [0.0, 0.05, 0.1, 0.05]
+
+    Source: "When, Why and How Much? Adaptive Learning Rate Scheduling by Refinement", Defazio et al. 2023.
+    """
+
+    build = staticmethod(warmup_linear)
 
 
-class InverseSqrt(RecipeScheduler):
+class InverseSqrt(Warmup):
     """A linear rise, then a fall with the inverse square root of the batch.
 
     Args:
         lr_max: the highest rate, in any of the forms that `OneCycle` takes.
-        warmup: the fraction of training spent rising, from 0 to 1.
+        warmup: how long the rate rises: a fraction of training, or a number of batches (a whole number, from 1 on).
         lr_final: the rate at the end, above 0.
         wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
-        ValueError, RuntimeError: as for `OneCycle`.
+        ValueError, RuntimeError: as for `OneCycle`; and before the first batch, when the warmup is longer than the fit.
 
     Example:
         >>> import keras, numpy as np

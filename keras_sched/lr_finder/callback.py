@@ -12,7 +12,7 @@ from keras_sched.lr_finder.record import Record
 from keras_sched.lr_finder.search import Search
 from keras_sched.snapshot import Snapshot
 from keras_sched.step import ScheduledFit
-from keras_sched.suggest import valley
+from keras_sched.suggest import DEFAULT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,13 +89,13 @@ class LRFinder(Search):
         """Ask suggestion functions for a learning rate.
 
         Args:
-            functions: as `suggest_funcs` of `lr_find`; `valley` where none is given.
+            functions: as `suggest_funcs` of `lr_find`; `halfway` and `valley` where none is given.
 
         Returns:
             What `lr_find` returns.
         """
         record = self._measured("suggest")
-        return search_found(record, check_functions(functions or valley))
+        return search_found(record, check_functions(functions or DEFAULT))
 
     def plot(self, **arguments: Any) -> "Axes":
         """Plot the curve.

@@ -25,7 +25,7 @@ from keras_sched.lr_finder.search import Search
 from keras_sched.snapshot import Snapshot
 from keras_sched.step import ScheduledFit
 from keras_sched.step.backend import batches_per_call
-from keras_sched.suggest import valley
+from keras_sched.suggest import DEFAULT
 
 
 @speaking_as("lr_find")
@@ -39,7 +39,7 @@ def lr_find(
     num_it: int = 100,
     stop_div: bool = True,
     show_plot: bool = True,
-    suggest_funcs: Any = valley,
+    suggest_funcs: Any = DEFAULT,
     wd: float | None = None,
     validation_data: Any = None,
     groups: Groups | None = None,
@@ -65,8 +65,8 @@ def lr_find(
         stop_div: whether it ends where the smoothed loss exceeds four times its best. A loss that is not finite ends it
             anyway, and is dropped.
         show_plot: whether to plot the curve.
-        suggest_funcs: a suggestion function, or several: `valley`, `slide`, `minimum`, `steep`, `min_grad`,
-            `inflection`, or your own `f(lrs, losses, num_it) -> (lr, (x, y))`.
+        suggest_funcs: a suggestion function, or several: `halfway` and `valley` by default, `slide`, `minimum`,
+            `steep`, `min_grad`, `inflection`, or your own `f(lrs, losses, num_it) -> (lr, (x, y))`.
         wd: a weight decay for the search.
         validation_data: what the loss of each point is measured on, in place of its batch; as for `model.fit`.
         groups: the parameter groups, as for `ParamScheduler`.
@@ -76,8 +76,8 @@ def lr_find(
 
     Returns:
         A named tuple with one field a suggestion, called as its function: a rate, or `None` where there is none. Its
-        attributes are `lrs`, `losses` (smoothed), `raw_losses`, each of shape (N,), `stopped` (why it ended), `spread`
-        (of several searches) and `plot()`.
+        attributes are `lr` (the first field that is a rate), `lrs`, `losses` (smoothed), `raw_losses`, each of shape
+        (N,), `stopped` (why it ended), `spread` (of several searches) and `plot()`.
 
     Raises:
         ValueError: when a rate is not above 0, `start_lr` not below `end_lr`, `num_it` or `repeats` no whole number

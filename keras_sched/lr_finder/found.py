@@ -47,6 +47,11 @@ class LRFound:
     """{suggestion: the lowest and the highest rate that single searches suggest}; `None` if there are not two."""
 
     @property
+    def lr(self) -> float | None:
+        """The learning rate: the first suggestion that is one, `None` where there is none."""
+        return next((rate for rate in self if rate is not None), None)
+
+    @property
     def lrs(self) -> NDArray[np.float64]:
         """The rate of each batch; (N,)."""
         return self.record.lrs

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.suggest import LEAST_POINTS, points_seen
+from keras_sched.suggest import BETA, LEAST_POINTS, points_seen
 
 Array = NDArray[np.float64]
 
-BETA = 0.98  # fastai's
 WORST = 4.0  # times the best smoothed loss, as in fastai
 
 # Why a search ended.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.errors import wrong_state
+from keras_sched.step.objects import Objects
 from keras_sched.step.override import Override
 from keras_sched.step.table import Layout, Table
 
@@ -42,6 +43,10 @@ class ScheduledStep(ABC):
         self.model = model
         self.overrides = list(overrides)
         self.layouts = list(layouts)
+        self.objects = Objects(model, [], [])
+        """What else than the optimizers takes scheduled values."""
+        self.compiled = False
+        """Whether values are traced."""
         self.batches = batches_per_call(model)
         self.searching = False
         """Whether each batch begins with empty metrics, so that the loss in its logs is its own."""
@@ -78,6 +83,12 @@ class ScheduledStep(ABC):
             arguments: what the step was called with.
             result: what it returned, or `None` where it did not get so far.
         """
+
+    def with_variables(self, place: Callable[..., Any], variables: Any, call: Callable[..., Any], *data: Any) -> Any:
+        """`call(*data)`, the model's step, with each of these variables at its value: `place` is put back after it."""
+        for variable, value in variables:
+            place(variable, "_value", value)
+        return call(*data)
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -136,6 +147,14 @@ class WindowedStep(ScheduledStep):
     def start(self, which: int, start: int) -> None:
         """Let an update at count c take row (c - start) // updates a batch of the window."""
 
+    @abstractmethod
+    def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *arguments: Any) -> Any:
+        """What the branch of this number returns: one of them runs, and each is compiled."""
+
+    def weak(self, value: Any) -> Any:
+        """A scalar that takes the other's type in arithmetic, as a Python number does, where there is such a thing."""
+        return value
+
     def begin(self, tables: Sequence[Table], plain: Callable[..., Any]) -> None:
         """Take the rows from these tables from now on."""
         self.tables = tables
@@ -165,11 +184,12 @@ class WindowedStep(ScheduledStep):
         Raises:
             TraceAgainError: while the step is traced; nothing has run then.
         """
-        if self.learn_updates():
+        news = self.learn_updates()
+        if news:
             for which in range(len(self.layouts)):
                 self._start(which)
-            if self.compiled:
-                raise TraceAgainError
+        if (self.objects.learned() or news) and self.compiled:
+            raise TraceAgainError
 
     def _start(self, which: int) -> None:
         place, count = self._anchors[which]
@@ -187,6 +207,8 @@ class Backend(ABC):
     """Whether a step is compiled with Python numbers as constants."""
     traces_conditions = False
     """Whether both branches of a condition run while the step is traced, also in an eager loop."""
+    looks_at_a_batch = True
+    """Whether a model's first `fit` takes a batch to build from."""
 
     @abstractmethod
     def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
@@ -216,8 +238,8 @@ class Backend(ABC):
     def check_model(self, model: keras.Model) -> None:
         """Raise where `model` cannot be scheduled on this backend."""
 
-    def contents(self, model: keras.Model) -> Iterator[tuple[Any, Callable[[], Content]]]:
-        """(key, how to read it) of a model's state that is in no Keras variable."""
+    def contents(self, model: keras.Model) -> Iterator[tuple[Any, Content]]:
+        """(key, content) of a model's state that is in no Keras variable."""
         yield from ()
 
     def has_value(self, variable: keras.Variable) -> bool:

@@ -9,6 +9,7 @@ import keras
 from keras_sched.step.attributes import put, take_away
 from keras_sched.step.backend import ScheduledStep, batches_per_call
 from keras_sched.step.inner import InnerOptimizer
+from keras_sched.step.objects import Objects
 from keras_sched.step.table import Layout
 
 _CACHE = "_keras_sched_steps"
@@ -33,12 +34,15 @@ class StepKey:
     facts: tuple[Any, ...]
 
     @classmethod
-    def of(cls, model: keras.Model, inner: Sequence[InnerOptimizer], layouts: Sequence[Layout]) -> "StepKey":
+    def of(
+        cls, model: keras.Model, inner: Sequence[InnerOptimizer], layouts: Sequence[Layout], others: Objects
+    ) -> "StepKey":
         """The key of a step that `model` would make now."""
         variables = tuple(model.trainable_variables)
         groups = tuple(tuple(each.group(v) for v in variables) for each in inner if each.groups > 1)
         objects = (keras.distribution.distribution(), model.optimizer, *(each.optimizer for each in inner), *variables)
-        facts = (batches_per_call(model), groups, tuple(layout.key for layout in layouts))
+        objects += tuple(others.things)
+        facts = (batches_per_call(model), groups, tuple(layout.key for layout in layouts), others.facts)
         return cls(model.train_function, objects, facts)
 
     def serves(self, other: "StepKey") -> bool:

@@ -1,6 +1,6 @@
 """One scheduled fit of one model: what changes when it begins, and is put back when it ends, however it ends."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.errors import wrong_state
+from keras_sched.errors import wrong_state, wrong_value
 from keras_sched.hypers import RATE, innermost
 from keras_sched.step.attributes import put, take_away
 from keras_sched.step.backend import ScheduledStep, backend, batches_per_call
@@ -16,6 +16,7 @@ from keras_sched.step.cache import StepKey, cached_step
 from keras_sched.step.inner import InnerOptimizer, Plan
 from keras_sched.step.keras_names import check_keras
 from keras_sched.step.numbers import as_int
+from keras_sched.step.objects import Objects, Target
 from keras_sched.step.override import Override
 from keras_sched.step.shown import ShownRate
 from keras_sched.step.table import Layout
@@ -86,10 +87,18 @@ class ScheduledFit:
         new = {id(each): InnerOptimizer(each, skips=skips, part=len(parts) > 1) for each in parts}
         return [self._inner.setdefault(key, each) for key, each in new.items()]
 
-    def add(self, inner: InnerOptimizer, plan: Plan) -> None:
-        """Take what one callback schedules on one inner optimizer."""
+    def add(self, inner: InnerOptimizer, plan: Plan, targets: Mapping[str, Target] | None = None) -> None:
+        """Take what one callback schedules on one inner optimizer, and beside it."""
         if not plan.curves:
             return
+        for target in (targets or {}).values():
+            if any(target.overlaps(other) for each in self._inner.values() for other in each.targets.values()):
+                raise wrong_value(
+                    repr(target.label),
+                    "another callback of this fit schedules it, or some of it, already",
+                    "Leave it out of one of the two.",
+                )
+        inner.targets |= targets or {}
         inner.add(plan)
         if inner.table.scheduled(RATE) and id(inner) not in self._shown:
             shown = ShownRate(
@@ -207,12 +216,16 @@ class ScheduledFit:
         batches = batches_per_call(self.model)
         layouts = [Layout(each.table, each.optimizer, batches) for each in inner]
 
+        objects = Objects(self.model, [each.targets for each in inner], [each.table for each in inner])
+
         def make() -> ScheduledStep:
             overrides = [Override(each.optimizer, each.groups, each.group) for each in inner]
-            return backend().make_step(self.model, overrides, layouts)
+            made = backend().make_step(self.model, overrides, layouts)
+            made.objects = objects
+            return made
 
         self._plain = self.model.train_function
-        key = StepKey.of(self.model, inner, layouts)
+        key = StepKey.of(self.model, inner, layouts, objects)
         self.step = cached_step(self.model, key, make) if backend().compiles else make()
         self.step.searching = self.searching is not None
         self.step.begin([each.table for each in inner], self._plain)
@@ -228,6 +241,7 @@ class ScheduledFit:
         if self.step is not None:
             for override in self.step.overrides:
                 override.remove()
+            self.step.objects.put_back()
             if self.model.train_function == self._function:
                 self.model.train_function = self._plain
         for name in (_FIT, "make_train_function"):
@@ -297,7 +311,8 @@ class ScheduledFit:
         if not updates and not self._stepped:
             raise self._without_update(inner)
         batches = updates // inner.per_batch
-        enough = batches == self._ran if step.batches == 1 else self._ran - step.batches < batches <= self._ran
+        # The last call may run fewer; Keras 3.15 on TensorFlow trains once more where a generator ends.
+        enough = self._ran - step.batches < batches <= self._ran + step.batches
         if step.uneven or updates % inner.per_batch or (updates and not enough):
             raise wrong_state(
                 f"the optimizer `{inner.name}` with {updates} updates in {self._ran} batches",

@@ -13,6 +13,7 @@ from keras_sched.errors import wrong_value
 from keras_sched.hypers import RATE, momentum_attribute
 from keras_sched.step.backend import backend
 from keras_sched.step.numbers import as_float, as_int
+from keras_sched.step.objects import Target
 from keras_sched.step.table import Table
 
 
@@ -57,6 +58,8 @@ class InnerOptimizer:
         self.plans: list[Plan] = []
         self.group_of: Mapping[int, int] = {}
         self.groups = 1
+        self.targets: dict[str, Target] = {}
+        """{column: what it is for} of the columns that are not the optimizer's."""
         self.table: Table
         self.first_count = 0
         """The optimizer's count when `first_row` was the coming row."""
@@ -98,7 +101,7 @@ class InnerOptimizer:
     def release(self) -> None:
         """Let go of the optimizer: what is left tells what was used."""
         self._was_built = self.in_use
-        self.optimizer = None
+        self.optimizer, self.targets = None, {}
 
     @property
     def in_use(self) -> bool:

@@ -95,6 +95,25 @@ class JaxStep(WindowedStep):
             # Keras 3.15 goes on to copy the averages over the weights (`use_ema`), which were put back.
             put(optimizer, "finalize_variable_values", lambda _: take_away(optimizer, "finalize_variable_values"))
 
+    def with_variables(self, place: Callable[..., Any], variables: Any, call: Callable[..., Any], *data: Any) -> Any:
+        """In the state that the step is given, and in the one that it returns their own values."""
+        state, batch = data
+        before = list(state[1])
+        new = {id(variable): value for variable, value in variables}
+        values = [new.get(id(v), value) for v, value in zip(self.model.non_trainable_variables, before, strict=True)]
+        logs, after = call((state[0], values, *state[2:]), batch)
+        pairs = zip(self.model.non_trainable_variables, before, after[1], strict=True)
+        own = [value if id(variable) in new else now for variable, value, now in pairs]
+        return logs, (after[0], own, *after[2:])
+
+    def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *arguments: Any) -> Any:
+        """A conditional of the compiled step."""
+        return jax.lax.switch(index, branches, *arguments)
+
+    def weak(self, value: Any) -> Any:
+        """JAX gives a condition the weak type of its branches' Python numbers, and has no other public way to it."""
+        return jax.lax.cond(1, lambda: value, lambda: 0.0)
+
     def constant(self, value: Any) -> Any:
         """On the host: the step is given what is made of it to write into."""
         return np.asarray(value)
@@ -106,10 +125,11 @@ class JaxStep(WindowedStep):
             pairs = zip(self.empty, state[3], strict=True)
             metrics = [now if first is None else _with_sharding(first) for first, now in pairs]
             state = (*state[:3], StatePart(metrics) if self._in_parts else metrics)
-        try:
-            return self._step(state, data, self._windows)
-        except TraceAgainError:
-            return self._step(state, data, self._windows)
+        while True:
+            try:
+                return self._step(state, data, self._windows)
+            except TraceAgainError:
+                continue
 
     def _train_parts(self, state: Any, data: Any, windows: Any) -> Any:
         state = tuple(list(part) if isinstance(part, StatePart) else part for part in state)
@@ -123,7 +143,7 @@ class JaxStep(WindowedStep):
             override.peek = self._peeker(which, window, start, state)
         try:
             with self.installed():
-                result = self.model.train_step(state, data)
+                result = self.objects.run(self, self.model.train_step, state, data)
                 self.check_updates()
             return result
         finally:

@@ -27,7 +27,10 @@ NAMES = (
     PrivateName("_apply_weight_decay", "optimizer", "called once a parameter group, with its rate and decay", "3.12"),
     PrivateName("_backend_update_step", "optimizer", "called once a parameter group, with its values", "3.12"),
     PrivateName("_clip_gradients", "optimizer", "`clipvalue` as a tensor", "3.12"),
+    PrivateName("_compile_loss", "model", "the compiled losses; whether a first fit is to look", "3.12"),
+    PrivateName("_flat_losses", "compiled loss", "each output's loss and its weight", "3.12"),
     PrivateName("_flatten_layers", "model", "every layer, and the layers in a layer", "3.12"),
+    PrivateName("_fn_kwargs", "loss", "the numbers that a loss calls its function with", "3.12"),
     PrivateName("_get_current_learning_rate", "optimizer", "shows the rate in use to other callbacks", "3.12"),
     PrivateName("_get_state_sharding_spec", "model of JAX", "the sharding of a step's results", "3.12"),
     PrivateName("_get_variable_index", "optimizer", "finds a variable's parameter group", "3.12"),
@@ -67,8 +70,10 @@ def specimens() -> dict[str, Any]:
     nadam = keras.optimizers.Nadam(name="specimen")
     for each in (optimizer, nadam):
         each.build([])
-    model = keras.Sequential(name="specimen")
-    return {"optimizer": optimizer, "Nadam": nadam, "model": model, **backend().private_names()}
+    model, loss = keras.Sequential(name="specimen"), keras.losses.MeanSquaredError(name="specimen")
+    model.compile(optimizer, loss)
+    losses = {"loss": loss, "compiled loss": model._compile_loss}
+    return {"optimizer": optimizer, "Nadam": nadam, "model": model, **losses, **backend().private_names()}
 
 
 def _needed(there: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -7,17 +7,12 @@ import keras
 
 def as_float(value: Any) -> float:
     """A variable, tensor or number as a float."""
-    return float(_readable(value))
+    # Not through NumPy, which warns of Keras' variables and TensorFlow's: `__array__` without `copy` (NumPy 2).
+    value = value.value if isinstance(value, keras.Variable) else value
+    # A variable that a TensorFlow strategy mirrors is no number until it is read.
+    return float(value.read_value() if hasattr(value, "read_value") else value)
 
 
 def as_int(value: Any) -> int:
-    """A variable, tensor or number as an int."""
-    return int(_readable(value))
-
-
-def _readable(value: Any) -> Any:
-    # Not through NumPy, which warns of Keras' variables and TensorFlow's: `__array__` without `copy` (NumPy 2).
-    if isinstance(value, keras.Variable):
-        value = value.value
-    # A variable that a TensorFlow strategy mirrors is no number until it is read.
-    return value.read_value() if hasattr(value, "read_value") else value
+    """A variable, tensor or number as an int, exact up to 2**53."""
+    return int(as_float(value))

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_sched.errors import wrong_state
+from keras_sched.hypers import is_object
 from keras_sched.step.attributes import ABSENT, own, put, slot
 from keras_sched.step.groups import methods
 from keras_sched.step.table import Values
@@ -96,7 +97,7 @@ class Override:
             self.check(grads)
         before = self._apply_before
         original = type(self.optimizer).apply.__get__(self.optimizer) if before in (ABSENT, None) else before
-        values = self.read(self.updates)
+        values = {name: value for name, value in self.read(self.updates).items() if not is_object(name)}
         self._batch.updates = self.updates + 1
         self.used = True
         self._enter(values)

@@ -1,5 +1,6 @@
 """A scheduled value that the compiled step reads: a traced scalar that also answers Python's questions."""
 
+import operator
 from typing import Any
 
 from keras import ops
@@ -27,77 +28,26 @@ class Proxy:
         self.complement = complement
         self.nominal = nominal
 
-    @property
-    def dtype(self) -> Any:
-        """The tensor's."""
-        return self.value.dtype
+    dtype = property(operator.attrgetter("value.dtype"))
+    shape = property(operator.attrgetter("value.shape"))
 
-    @property
-    def shape(self) -> Any:
-        """The tensor's."""
-        return self.value.shape
-
-    # As a tensor.
     def __jax_array__(self) -> Any:
         return self.value
 
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
         return self.value if dtype is None else ops.cast(self.value, dtype)
 
-    # In arithmetic: `ops`, because a tensor's own operators refuse a float16 variable on TensorFlow.
-    def __add__(self, other: Any) -> Any:
-        return ops.add(self.value, _tensor(other))
-
-    def __radd__(self, other: Any) -> Any:
-        return ops.add(_tensor(other), self.value)
-
     def __sub__(self, other: Any) -> Any:
-        if _is_one(other):
-            return ops.negative(self.complement)
-        return ops.subtract(self.value, _tensor(other))
+        return ops.negative(self.complement) if _is_one(other) else ops.subtract(self.value, _tensor(other))
 
     def __rsub__(self, other: Any) -> Any:
         return self.complement if _is_one(other) else ops.subtract(_tensor(other), self.value)
 
-    def __mul__(self, other: Any) -> Any:
-        return ops.multiply(self.value, _tensor(other))
-
-    def __rmul__(self, other: Any) -> Any:
-        return ops.multiply(_tensor(other), self.value)
-
-    def __truediv__(self, other: Any) -> Any:
-        return ops.true_divide(self.value, _tensor(other))
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return ops.true_divide(_tensor(other), self.value)
-
-    def __pow__(self, other: Any) -> Any:
-        return ops.power(self.value, _tensor(other))
-
-    def __rpow__(self, other: Any) -> Any:
-        return ops.power(_tensor(other), self.value)
-
     def __neg__(self) -> Any:
         return ops.negative(self.value)
 
-    # In Python's questions.
     def __bool__(self) -> bool:
         return bool(self.nominal)
-
-    def __eq__(self, other: object) -> bool:
-        return self.nominal == other
-
-    def __lt__(self, other: Any) -> bool:
-        return self.nominal < other
-
-    def __le__(self, other: Any) -> bool:
-        return self.nominal <= other
-
-    def __gt__(self, other: Any) -> bool:
-        return self.nominal > other
-
-    def __ge__(self, other: Any) -> bool:
-        return self.nominal >= other
 
     def __float__(self) -> float:
         raise wrong_state(
@@ -106,8 +56,7 @@ class Proxy:
             "Compile the model with `run_eagerly=True`, or leave this value out of the schedule.",
         )
 
-    __int__ = __float__
-    __index__ = __float__
+    __int__ = __index__ = __float__
 
 
 def _tensor(other: Any) -> Any:
@@ -116,3 +65,11 @@ def _tensor(other: Any) -> Any:
 
 def _is_one(other: Any) -> bool:
     return isinstance(other, int | float) and other == 1
+
+
+# With `ops`, because a tensor's own operators refuse a float16 variable on TensorFlow.
+for _name, _of in {"add": ops.add, "mul": ops.multiply, "truediv": ops.true_divide, "pow": ops.power}.items():
+    setattr(Proxy, f"__{_name}__", lambda self, other, of=_of: of(self.value, _tensor(other)))
+    setattr(Proxy, f"__r{_name}__", lambda self, other, of=_of: of(_tensor(other), self.value))
+for _ask in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge):
+    setattr(Proxy, f"__{_ask.__name__}__", lambda self, other, ask=_ask: ask(self.nominal, other))

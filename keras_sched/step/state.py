@@ -13,8 +13,8 @@ _MISSING = object()
 _PLAIN = frozenset({str, int, float, bool, type(None), keras.Variable, keras.DTypePolicy})
 
 
-def contents(model: keras.Model, known: Container[Hashable] = ()) -> Iterator[tuple[Hashable, Content]]:
-    """The state of `model`, but for the keys in `known`: one piece at a time, so that no two copies are in memory.
+def contents(model: keras.Model) -> Iterator[tuple[Hashable, Content]]:
+    """The state of `model`: one piece at a time, so that no two copies are in memory.
 
     Weights, optimizer variables, metrics, seeds; on PyTorch also the buffers and modes of its modules.
 
@@ -23,9 +23,8 @@ def contents(model: keras.Model, known: Container[Hashable] = ()) -> Iterator[tu
     """
     backend().attach_state(model)
     for variable in variables(model):
-        if id(variable) not in known:
-            yield id(variable), backend().read(variable)
-    yield from ((key, read()) for key, read in backend().contents(model) if key not in known)
+        yield id(variable), backend().read(variable)
+    yield from backend().contents(model)
 
 
 def variables(model: keras.Model) -> list[keras.Variable]:
@@ -44,21 +43,20 @@ def is_built(model: keras.Model) -> bool:
     return all(layer.built for layer in model._flatten_layers())
 
 
-def unknown_weights(model: keras.Model, known: Container[Hashable]) -> list[str]:
-    """The paths of the weights and seeds of `model` that are not in `known`."""
-    return [variable.path for variable in model.variables if id(variable) not in known]
-
-
-def reset_new_metrics(model: keras.Model, known: Container[Hashable]) -> None:
-    """Empty the metrics that were not there when `known` was made."""
+def reset_new_metrics(model: keras.Model, known: Container[Hashable]) -> list[str]:
+    """Empty the metrics that are not in `known`; the paths of the weights and seeds that are not."""
     for metric in (*model.metrics, *_holders(model, keras.Metric)):
         if any(id(variable) not in known for variable in metric.variables):
             metric.reset_state()
+    return [variable.path for variable in model.variables if id(variable) not in known]
 
 
 def keep_attributes(model: keras.Model) -> Callable[[], None]:
     """Remember what a fit sets on the model itself; the call that is returned sets it back."""
     kept = {name: getattr(model, name, _MISSING) for name in _ATTRIBUTES}
+    loss: Any = model._compile_loss
+    # Before its first fit Keras takes a batch to look at, for which random numbers are drawn (JAX, PyTorch).
+    looks = backend().looks_at_a_batch and loss is not None and not loss.built
 
     def put_back() -> None:
         for name, value in kept.items():
@@ -66,6 +64,8 @@ def keep_attributes(model: keras.Model) -> Callable[[], None]:
                 setattr(model, name, value)
             elif hasattr(model, name):
                 delattr(model, name)
+        if looks and not loss.metrics:  # with several losses Keras would make their metrics twice
+            loss.built = False
         backend().forget_state(model)
 
     return put_back
@@ -90,6 +90,5 @@ def _holders(model: keras.Model, *kinds: type) -> list[Any]:
             waiting.extend(value)
         elif isinstance(value, kinds) and id(value) not in found:
             found[id(value)] = value
-            if isinstance(value, keras.Optimizer):
-                waiting.append(vars(value))
+            waiting.extend([vars(value)] if isinstance(value, keras.Optimizer) else [])
     return list(found.values())

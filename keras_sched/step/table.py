@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from keras_sched.curves import RowValues
 from keras_sched.errors import wrong_value
-from keras_sched.hypers import RATE
+from keras_sched.hypers import RATE, is_object
 from keras_sched.step.proxy import Proxy
 
 Values = Mapping[str, Sequence[Any]]
@@ -228,7 +228,7 @@ class HostRows:
         return rates
 
     def _floats(self, name: str, values: NDArray[np.float64]) -> list[list[float]]:
-        if (self.table.nominal[name] or 1.0) > 0:
+        if not is_object(name) and (self.table.nominal[name] or 1.0) > 0:
             # Keras skips momentum, and clipping, where they are 0 (`if self.momentum != 0`); a compiled step does not.
             # The smallest float is not 0, and becomes 0 as soon as it meets a float32.
             values = np.where(values == 0, 5e-324, values)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 from keras import tree
 from numpy.typing import NDArray
 
+from keras_sched.errors import wrong_state
 from keras_sched.step.attributes import own, put
 from keras_sched.step.backend import Arrays, Backend, Content, ScheduledStep, TraceAgainError, WindowedStep
 from keras_sched.step.override import Override
@@ -39,10 +41,11 @@ class TensorFlowStep(WindowedStep):
         train_step = self.model.train_step
         put(self.model, "train_step", lambda data: self._train(train_step, data))
         try:
-            return self._made()(*arguments)
-        except TraceAgainError:
-            self._function = None
-            return self._made()(*arguments)
+            while True:
+                try:
+                    return self._made()(*arguments)
+                except TraceAgainError:
+                    self._function = None
         finally:
             put(self.model, "train_step", before)
 
@@ -55,6 +58,16 @@ class TensorFlowStep(WindowedStep):
         if start != self._started[which]:
             self._starts[which].assign(start)
             self._started[which] = start
+
+    def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *arguments: Any) -> Any:
+        """A conditional of the graph. Replicas cannot meet inside one."""
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            raise wrong_state(
+                "a schedule of several replicas' values that reaches 0, or 1, where Keras takes another path",
+                "replicas of a `MirroredStrategy` cannot take it",
+                "Let the schedule begin and end beside it, for example at 1e-6.",
+            )
+        return tf.switch_case(tf.cast(index, tf.int32), [partial(branch, *arguments) for branch in branches])
 
     def _made(self) -> Callable[..., Any]:
         """The train function, as the model makes its own."""
@@ -72,7 +85,7 @@ class TensorFlowStep(WindowedStep):
             since = self._since(which)
             override.peek = lambda which=which, since=since: self._row(which, since, 0)
         with self.installed():
-            logs = train_step(data)
+            logs = self.objects.run(self, train_step, data)
             self.check_updates()
         return logs
 
@@ -91,6 +104,8 @@ class TensorFlowStep(WindowedStep):
 
 class TensorFlowBackend(Backend):
     """See `Backend`."""
+
+    looks_at_a_batch = False
 
     def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
         """A step for a model that `fit` is about to train."""

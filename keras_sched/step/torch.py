@@ -35,7 +35,7 @@ class TorchStep(ScheduledStep):
             for which, override in enumerate(self.overrides):
                 override.install()
                 override.peek = self._peeker(which)
-            logs = self._plain(*arguments)
+            logs = self.objects.run(self, self._plain, *arguments)
             self.learn_updates()
             return logs
         finally:
@@ -95,15 +95,21 @@ class TorchBackend(Backend):
         """The tensor's bytes."""
         return _tensor(variable.path, lambda: variable.value)
 
-    def contents(self, model: keras.Model) -> Iterator[tuple[Any, Callable[[], Content]]]:
-        """Gradients, which are let go of as each step does; the modules' modes, and their buffers."""
-        for variable in model.variables:
-            yield ("gradient", id(variable)), lambda variable=variable: _gradient(variable)
-        for module in model.modules():  # type: ignore[attr-defined]  # a Keras model is a module here
-            yield ("mode", id(module)), lambda module=module: _mode(module)
+    def contents(self, model: keras.Model) -> Iterator[tuple[Any, Content]]:
+        """The modules' modes and buffers; gradients are let go of, as each step does."""
+        layers: list[Any] = model._flatten_layers()
+        modules = list({id(module): module for layer in layers for module in layer.modules()}.values())
+        modes = [module.training for module in modules]
+
+        def put_back(_: Arrays) -> None:
+            for module, mode in zip(modules, modes, strict=True):
+                module.training = mode
+            model.zero_grad()  # type: ignore[attr-defined]
+
+        yield "modes", Content("training modes", [], put_back)
+        for module in modules:
             for name, _ in module.named_buffers(recurse=False):
-                find = _attribute(module, name)
-                yield ("buffer", id(module), name), lambda name=name, find=find: _tensor(name, find)
+                yield (id(module), name), _tensor(name, lambda module=module, name=name: getattr(module, name))
 
     def mean_over_processes(self, loss: Any) -> Any:
         """The mean of a loss over the processes that train together; the loss itself where there is one."""
@@ -142,10 +148,6 @@ def _as_rates(values: NDArray[np.float64]) -> list[list[Any]]:
     return [list(of_groups) for of_groups in zip(*(one.unbind() for one in tensor.unbind(1)), strict=True)]
 
 
-def _attribute(module: Any, name: str) -> Callable[[], Any]:
-    return lambda: getattr(module, name)
-
-
 def _tensor(name: str, find: Callable[[], Any]) -> Content:
     """A tensor as bytes: NumPy has no bfloat16, and a cast would not keep every bit."""
 
@@ -160,23 +162,3 @@ def _tensor(name: str, find: Callable[[], Any]) -> Content:
     with torch.no_grad():
         flat = find().detach().to("cpu", copy=True).contiguous().reshape(-1)
     return Content(name, [flat.view(torch.uint8).numpy()], put_back)
-
-
-def _gradient(variable: keras.Variable) -> Content:
-    parameter: Any = variable.value
-
-    def put_back(_: Arrays) -> None:
-        if parameter.is_leaf and parameter.grad is not None:
-            parameter.grad = None
-
-    return Content(f"gradient of {variable.path}", [], put_back)
-
-
-def _mode(module: Any) -> Content:
-    mode = module.training
-
-    def put_back(_: Arrays) -> None:
-        if module.training != mode:
-            module.training = mode
-
-    return Content("training mode", [], put_back)

@@ -1,50 +1,28 @@
-"""From a search's curve (rates, losses) to a learning rate.
+"""The suggestions that fastai has, or had, or that were written for it.
 
-Each suggestion is `f(lrs, losses, num_it, **settings) -> (lr, (x, y))`: the rate, and the point of the curve to mark.
+Each is `f(lrs, losses, num_it, **settings) -> (lr, (x, y))`: the rate, and the point of the curve to mark.
 They are called on the points that `points_seen` leaves of a search, and raise nothing but `NoSuggestion` for a curve.
 """
 
 # ruff: noqa: ARG001 - all suggestions are called alike, and these have no use for `num_it`
 
 import bisect
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import numpy as np
 
-from keras_sched.errors import NoSuggestion, check_not_negative, check_positive, check_whole, speaking_as
-
-Point = tuple[float, float]
-Suggestion = tuple[float, Point]
-
-LEAST_POINTS = 4
-"""The fewest points of which a descent can be cut into thirds."""
-
-_ROUNDING = 4 * float(np.finfo(np.float32).eps)  # losses come from float32 steps: less than this of them is no change
-
-
-class Curve(NamedTuple):
-    """A curve that has been checked: two float64 arrays of one length, the rates positive and increasing."""
-
-    lrs: np.ndarray
-    losses: np.ndarray
-
-    def at(self, index: int) -> Point:
-        """The point at `index`, as Python floats."""
-        return float(self.lrs[index]), float(self.losses[index])
-
-
-def points_seen(lrs: Any, losses: Any, num_it: int) -> tuple[Any, Any]:
-    """Return the part of a search that suggestions see: all but its first tenth and its last five points.
-
-    The first losses are little more than noise, and the last ones belong to the divergence. The same cut as fastai's.
-
-    Args:
-        lrs: the rates, one per batch.
-        losses: the losses, one per batch.
-        num_it: the number of batches that the search was asked for (it may have stopped before).
-    """
-    seen = slice(num_it // 10, -5)
-    return lrs[seen], losses[seen]
+from keras_sched.errors import check_not_negative, check_positive, check_whole, speaking_as
+from keras_sched.suggest.curve import (
+    HIGHER,
+    LEAST_POINTS,
+    LOWER,
+    ROUNDING,
+    STEADIER,
+    Curve,
+    Suggestion,
+    checked_curve,
+    refuse,
+)
 
 
 def valley(lrs: Any, losses: Any, num_it: int) -> Suggestion:
@@ -179,7 +157,8 @@ def steep(lrs: Any, losses: Any, num_it: int) -> Suggestion:
         `(lr, (lr, loss))`: the rate, and its point on the curve.
 
     Raises:
-        NoSuggestion: when the curve has fewer than 4 points, is flat, only rises, is not finite, or is no curve.
+        NoSuggestion: when the curve has fewer than 4 points, is flat, only rises, is not finite, or is no curve; and
+            when the rate lies on a bump, and not on the descent.
 
     Example:
         >>> from keras_sched import steep
@@ -193,8 +172,7 @@ def steep(lrs: Any, losses: Any, num_it: int) -> Suggestion:
     # log1p, for the logarithms of two neighbouring floats may be equal; rates from 1e-320 on overflow to no slope
     with np.errstate(over="ignore"):
         slopes = np.diff(curve.losses) / np.log1p(np.diff(curve.lrs) / curve.lrs[:-1])
-    point = curve.at(int(slopes.argmin()))
-    return point[0], point
+    return _on_descent("steep", curve, int(slopes.argmin()), least=1 / 6)
 
 
 def min_grad(lrs: Any, losses: Any, num_it: int) -> Suggestion:
@@ -209,7 +187,8 @@ def min_grad(lrs: Any, losses: Any, num_it: int) -> Suggestion:
         `(lr, (lr, loss))`: the rate, and its point on the curve.
 
     Raises:
-        NoSuggestion: when the curve has fewer than 4 points, is flat, only rises, is not finite, or is no curve.
+        NoSuggestion: when the curve has fewer than 4 points, is flat, only rises, is not finite, or is no curve; and
+            when the rate lies on a bump, and not on the descent.
 
     Example:
         >>> from keras_sched import min_grad
@@ -220,15 +199,13 @@ def min_grad(lrs: Any, losses: Any, num_it: int) -> Suggestion:
     From fastai (version 1).
     """
     curve = checked_curve("min_grad", lrs, losses)
-    point = curve.at(int(falling_gradient("min_grad", curve).argmin()))
-    return point[0], point
+    return _on_descent("min_grad", curve, int(falling_gradient("min_grad", curve).argmin()), least=1 / 3)
 
 
 def inflection(lrs: Any, losses: Any, num_it: int, noise: int = 3) -> Suggestion:
     """Suggest the rate at the rightmost minimum of the gradient: the last place where the descent was steepest.
 
-    The boldest of the suggestions. Look at the plot: where the loss is still noisy after it has begun to rise, the
-    rightmost minimum may lie in the rise.
+    The boldest of the suggestions.
 
     Args:
         lrs: the rates tried, above 0 and increasing; shape (N,).
@@ -241,7 +218,7 @@ def inflection(lrs: Any, losses: Any, num_it: int, noise: int = 3) -> Suggestion
 
     Raises:
         NoSuggestion: when the curve has fewer than 4 points, is flat, a straight line, only rises, is not finite, or
-            is no curve.
+            is no curve; and when the rate lies on a bump, or in the rise, and not on the descent.
         ValueError: when `noise` is not a whole number of at least 1.
 
     Example:
@@ -256,7 +233,29 @@ def inflection(lrs: Any, losses: Any, num_it: int, noise: int = 3) -> Suggestion
         check_whole("noise", noise, "how many points on either side a minimum must not exceed", 3)
     curve = checked_curve("inflection", lrs, losses)
     minima, _ = extrema(falling_gradient("inflection", curve, bent=True), noise)
-    point = curve.at(int(minima[-1]))
+    return _on_descent("inflection", curve, int(minima[-1]), least=1 / 3)
+
+
+def _on_descent(where: str, curve: Curve, index: int, *, least: float) -> Suggestion:
+    """The point at `index` and its rate; `NoSuggestion` where it lies on no descent but on a bump.
+
+    The unbroken fall that the point is part of must make `least` of the whole, from the highest loss to the lowest.
+    It makes more than half of it where there is a descent, and rarely a third in noise; but a third would refuse some
+    of the curves on which `steep` has to answer what fastai does.
+    """
+    losses, lowest = curve.losses, int(curve.losses.argmin())
+    if index > lowest:
+        refuse(where, f"its point, at {curve.lrs[index]:.1e}, lies past the lowest loss, in the rise", STEADIER)
+    first = last = index
+    while first > 0 and losses[first - 1] > losses[first]:
+        first -= 1
+    while last < lowest and losses[last + 1] < losses[last]:
+        last += 1
+    whole = losses[: lowest + 1].max() - losses[lowest]
+    if losses[first] - losses[last] < least * whole:
+        reason = f"its point, at {curve.lrs[index]:.1e}, lies on a bump, and not on the descent of the loss"
+        refuse(where, reason, STEADIER)
+    point = curve.at(index)
     return point[0], point
 
 
@@ -272,58 +271,7 @@ def falling_gradient(where: str, curve: Curve, *, bent: bool = False) -> np.ndar
     """Return the gradient of the loss, a point; `NoSuggestion` where it is nowhere negative, or (`bent`) the same."""
     gradient = np.gradient(curve.losses)
     if gradient.min() >= 0:
-        _refuse(where, "the loss only rises", _LOWER)
-    if bent and np.ptp(gradient) <= _ROUNDING * np.abs(curve.losses).max():
-        _refuse(where, "the loss falls in a straight line, so its gradient has no minimum", _HIGHER)
+        refuse(where, "the loss only rises", LOWER)
+    if bent and np.ptp(gradient) <= ROUNDING * np.abs(curve.losses).max():
+        refuse(where, "the loss falls in a straight line, so its gradient has no minimum", HIGHER)
     return gradient
-
-
-_LONGER = "Search over more batches (`num_it`)."
-_LOWER = "Search from a lower rate (`start_lr`); if it rises there too, look for a fault in the model or its loss."
-_HIGHER = "Search up to a higher rate (`end_lr`), and check that the model has weights to train."
-_FINITE = "Search up to a lower rate (`end_lr`), or with `stop_div=True`."
-_PAIRS = "Pass the rates of a search, above 0 and increasing, and one loss for each."
-
-
-def checked_curve(where: str, lrs: Any, losses: Any, *, least: int = LEAST_POINTS) -> Curve:
-    """Return the curve as float64 arrays; `NoSuggestion` with the reason where `where` can find nothing in it."""
-    rates, values = _numbers(where, "lrs", lrs), _numbers(where, "losses", losses)
-    if rates.shape != values.shape:
-        _refuse(where, f"there are {len(rates)} rates and {len(values)} losses", _PAIRS)
-    if len(rates) < least:
-        _refuse(where, f"the curve has {len(rates)} points, and at least {least} are needed", _LONGER)
-    if not (np.isfinite(rates).all() and (rates > 0).all() and (np.diff(rates) > 0).all()):
-        _refuse(where, "the rates are not all finite, above 0 and increasing", _PAIRS)
-    _check_losses(where, values)
-    return Curve(rates, values)
-
-
-def _check_losses(where: str, losses: np.ndarray) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        height = 2 * np.ptp(losses)  # as far apart as two slopes can be
-    if not np.isfinite(height):
-        odd = np.flatnonzero(~np.isfinite(losses))
-        place = (
-            f"; the first that is not is at point {odd[0]}" if len(odd) else ", for it spans more than a float64 holds"
-        )
-        _refuse(where, f"the loss is not finite{place}", _FINITE)
-    if height <= 2 * _ROUNDING * np.abs(losses).max():
-        _refuse(where, "the loss is flat", _HIGHER)
-    if (np.diff(losses) >= 0).all():
-        _refuse(where, "the loss only rises", _LOWER)
-
-
-def _numbers(where: str, name: str, values: Any) -> np.ndarray:
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: PyTorch's, of a tensor with a gradient
-        raise NoSuggestion(
-            f"`{where}` suggests nothing: `{name}` cannot be read as numbers ({error}). {_PAIRS}"
-        ) from error
-    if array.ndim != 1:
-        _refuse(where, f"`{name}` has the shape {array.shape}, and a curve has one number a point", _PAIRS)
-    return array
-
-
-def _refuse(where: str, reason: str, cure: str) -> NoReturn:
-    raise NoSuggestion(f"`{where}` suggests nothing: {reason}. {cure}")

@@ -1,0 +1,75 @@
+"""Arguments by name: one that a callable does not have is answered with the one that was meant."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Any, ParamSpec, TypeVar
+
+from keras_sched.errors import did_you_mean, shown, speaking_as, wrong_type
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# What PyTorch, Keras, optax, transformers, fastai and others say -> what it may be called here; the first that fits.
+_OTHERS = {
+    "lr": ("base_lr", "lr_max"),
+    "lr_max": ("lr",),
+    "max_lr": ("lr_max", "lr"),
+    **dict.fromkeys(
+        ("learning_rate", "initial_learning_rate", "init_lr", "peak_lr", "peak_value"), ("base_lr", "lr_max", "lr")
+    ),
+    "base_lr": ("lr_min", "lr_max", "lr"),
+    **dict.fromkeys(("min_lr", "eta_min", "lr_min"), ("lr_min", "lr_final", "div_final")),
+    **dict.fromkeys(("final_lr", "end_lr", "end_value", "end_learning_rate"), ("lr_final", "div_final")),
+    "div_factor": ("div",),
+    "final_div_factor": ("div_final",),
+    **dict.fromkeys(("base_momentum", "max_momentum", "cycle_momentum", "momentum", "betas"), ("moms",)),
+    "weight_decay": ("wd",),
+    **dict.fromkeys(("n_epoch", "n_epochs", "num_epochs"), ("epochs", "cycle_len")),
+    **dict.fromkeys(("start_epoch", "last_epoch"), ("initial_epoch",)),
+    "t_0": ("cycle_len",),
+    **dict.fromkeys(("t_mult", "t_mul"), ("cycle_mult",)),
+    "m_mul": ("cycle_decay",),
+    **dict.fromkeys(("cycles", "num_cycles"), ("n_cycles",)),
+    **dict.fromkeys(
+        ("steps", "num_steps", "max_steps", "total_iters", "t_max", "t_initial", "num_training_steps"),
+        ("total_steps", "steps_per_epoch"),
+    ),
+    **dict.fromkeys(("warmup_steps", "num_warmup_steps", "warmup_ratio", "warmup_iters"), ("warmup", "pct_start")),
+    **dict.fromkeys(("decay_steps", "num_decay_steps"), ("decay", "total_steps")),
+    **dict.fromkeys(("schedule", "schedules", "schedulers"), ("scheds",)),
+    **dict.fromkeys(("param_groups", "layer_groups"), ("groups",)),
+    **dict.fromkeys(("log_dir", "filename", "filepath", "path"), ("to",)),
+    "cbs": ("callbacks",),
+    "bs": ("batch_size",),
+}
+
+
+def names_checked(function: Callable[P, R]) -> Callable[P, R]:
+    """A public function that errors name, and that answers an argument which it does not have as one of its own."""
+    own = signature(function).parameters
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        with speaking_as(function.__name__):
+            check_names(kwargs, own)
+            return function(*args, **kwargs)
+
+    return called
+
+
+def check_names(
+    given: Mapping[str, Any], own: Mapping[str, Parameter], of_fit: Mapping[str, Parameter] | None = None
+) -> None:
+    """Raise a `TypeError` where a name in `given` is not in `own`, nor in what is handed on to `model.fit`."""
+    known = {**own, **(of_fit or {})}
+    unknown = {name: value for name, value in given.items() if name not in known}
+    if not unknown or any(each.kind is Parameter.VAR_KEYWORD for each in known.values()):
+        return
+    ours = {theirs: next((each for each in names if each in known), "") for theirs, names in _OTHERS.items()}
+    received = ", ".join(f"{name}={shown(value)}" for name, value in unknown.items())
+    nobody = "it has no" if of_fit is None else "neither it nor `model.fit` has an"
+    meant = "".join(did_you_mean(name, known, ours) for name in unknown)
+    listed = f"Its own are {', '.join(f'`{name}`' for name in own)}"
+    handed_on = "." if of_fit is None else "; it hands the others to `model.fit`."
+    raise wrong_type(received, f"{nobody} argument of that name", f"{meant}{listed}{handed_on}")

@@ -1,0 +1,97 @@
+"""Cycles of the rate: warm restarts, and triangles."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from keras_sched.annealers.base import checked_rates, common_groups
+from keras_sched.annealers.formulas import SchedCos, SchedLin
+from keras_sched.annealers.phases import combine_scheds, simplest_fraction
+from keras_sched.annealers.triangles import MODES, Triangles
+from keras_sched.arguments import names_checked
+from keras_sched.errors import (
+    check_choice,
+    check_fraction,
+    check_positive,
+    check_whole,
+    is_whole,
+    shown,
+    wrong_value,
+)
+from keras_sched.recipes.types import Rates, Recipe
+
+
+@names_checked
+def sgdr(
+    lr_max: Rates, *, n_cycles: int, cycle_mult: float = 2, cycle_decay: float = 1.0, warmup: float = 0.0
+) -> Recipe:
+    """Cosines from `lr_max` to 0, one after the other, each longer than the one before: warm restarts.
+
+    Args:
+        lr_max: the rate at which the first cycle begins, above 0; a number, or one per parameter group.
+        n_cycles: how many cycles, at least 1.
+        cycle_mult: each cycle's length against the one before, above 0.
+        cycle_decay: each cycle's peak against the one before, above 0.
+        warmup: the fraction of each cycle that rises linearly from 0, from 0 to 1.
+
+    Raises:
+        ValueError: when an argument is out of its range.
+
+    Example:
+        >>> from keras_sched import sgdr
+        >>> sgdr(0.1, n_cycles=2, cycle_decay=0.5)["lr"]([0, 1 / 3, 1]).tolist()
+        [0.1, 0.05, 0.0]
+
+    From Loshchilov and Hutter, "SGDR" (2017), with fastai's names.
+    """
+    top = checked_rates("lr_max", lr_max)
+    lengths = sgdr_lengths(n_cycles, cycle_mult)
+    check_positive("cycle_decay", cycle_decay, "each cycle's peak against the one before", "0.5")
+    check_fraction("warmup", warmup, "the fraction of each cycle spent rising", "0.1")
+    pcts = [float(length / sum(lengths)) for length in lengths]
+    cycles = [[SchedLin(0.0, peak), SchedCos(peak, 0.0)] for peak in (top * cycle_decay**k for k in range(n_cycles))]
+    return {"lr": combine_scheds(pcts, [combine_scheds([warmup, 1 - warmup], each) for each in cycles])}
+
+
+def sgdr_lengths(n_cycles: int, cycle_mult: float) -> list[Fraction]:
+    """Each cycle's length, exact, where the first one's is 1."""
+    check_whole("n_cycles", n_cycles, "how many cycles there are", 3)
+    check_positive("cycle_mult", cycle_mult, "each cycle's length against the one before", "2")
+    factor = simplest_fraction(float(cycle_mult))
+    return [factor**k for k in range(n_cycles)]
+
+
+@names_checked
+def triangular(
+    lr_min: Rates, lr_max: Rates, *, n_cycles: float, mode: str = "triangular", gamma: float = 0.1
+) -> Recipe:
+    """Straight lines from `lr_min` to `lr_max` and back, again and again.
+
+    Args:
+        lr_min: the rate at which each cycle begins and ends, at least 0; a number, or one per parameter group.
+        lr_max: the first cycle's peak, at least `lr_min`; the same.
+        n_cycles: how many cycles, above 0. Where it is not whole, the last one is cut off at the end of training:
+            4.5 cycles end at a peak.
+        mode: `"triangular"`; `"triangular2"` (each cycle half as high as the one before); or `"exp_range"`.
+        gamma: for `"exp_range"`, what is left of the height at the end of training, above 0 and at most 1.
+
+    Raises:
+        ValueError: when an argument is out of its range.
+
+    Example:
+        >>> from keras_sched import triangular
+        >>> triangular(0, 1, n_cycles=2, mode="triangular2")["lr"]([0, 0.25, 0.5, 0.75, 1]).tolist()
+        [0.0, 1.0, 0.0, 0.5, 0.0]
+
+    From Smith, "Cyclical Learning Rates for Training Neural Networks" (2017).
+    """
+    low, top = checked_rates("lr_min", lr_min, zero=True), checked_rates("lr_max", lr_max)
+    common_groups(lr_min=low, lr_max=top)
+    check_positive("n_cycles", n_cycles, "how many cycles there are", "4.5")
+    check_choice("mode", mode, MODES)
+    for check in (check_fraction, check_positive):
+        check("gamma", gamma, "what is left of the height at the end of training", "0.1")
+    if (low > top).any():
+        received = f"lr_min={shown(lr_min)}, lr_max={shown(lr_max)}"
+        raise wrong_value(received, "`lr_min` is at most `lr_max`", "Pass the lower rate first.")
+    return {"lr": Triangles(low, top, n_cycles if is_whole(n_cycles) else float(n_cycles), mode, gamma)}

@@ -1,0 +1,320 @@
+"""Scheduled values in the place of what else a training step reads: attributes of layers and losses, variables."""
+
+import operator
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from keras_sched.errors import is_number, wrong_state
+from keras_sched.step.attributes import own, put
+from keras_sched.step.proxy import Proxy
+
+_ROWS = 65_536  # looked through at once
+_ONE_OF_EACH = (-1.0, 0.0, 0.5, 1.0, 2.0)  # below 0, 0, between, 1, above: no Keras layer or loss asks for more
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one key of a schedule stands for, where it is not the optimizer's.
+
+    Args:
+        label: its name in `hps` and `logs`.
+        places: the objects and their attributes.
+        variables: scalar variables that do not train.
+        loss: attribute of the compiled losses, of all or of those of one output; `None` as an attribute is the weight.
+    """
+
+    label: str
+    places: tuple[tuple[Any, str], ...] = ()
+    variables: tuple[keras.Variable, ...] = ()
+    loss: tuple[str | None, str | None] | None = None
+
+    @property
+    def things(self) -> list[tuple[Any, str | None]]:
+        """What must be the same in two targets that are one; losses are their model's."""
+        return [*self.places, *((variable, None) for variable in self.variables)]
+
+    def overlaps(self, other: "Target") -> bool:
+        """Whether both schedule the same."""
+        mine, theirs = ({(id(thing), name) for thing, name in each.things} for each in (self, other))
+        if self.loss is None or other.loss is None:
+            return bool(mine & theirs)
+        (output, name), (its_output, its_name) = self.loss, other.loss
+        return name == its_name and (output == its_output or None in (output, its_output))
+
+
+class Objects:
+    """Puts the values of a batch in the place of the objects' own, only while the model's `train_step` runs.
+
+    Args:
+        model: the compiled model.
+        targets: for each scheduled optimizer, {column of its table: what the column is for}.
+        tables: their tables.
+    """
+
+    def __init__(self, model: keras.Model, targets: Sequence[Mapping[str, Target]], tables: Sequence[Any]) -> None:
+        self.model = model
+        self.columns = [(which, name, each) for which, some in enumerate(targets) for name, each in some.items()]
+        self._split: set[str] = set()  # columns about which the step asks what not all rows answer alike
+        self._asked: set[str] = set()
+        self._cases = _cases([(tables[which], name) for which, name, _ in self.columns])
+        self._lock = threading.RLock()
+        self._inside = 0
+        self._before: dict[tuple[int, str], tuple[Any, str, Any]] = {}
+
+    @property
+    def things(self) -> list[Any]:
+        """What must be the very same for another fit to use the step."""
+        return [thing for _, _, target in self.columns for thing, _ in target.things]
+
+    @property
+    def facts(self) -> Any:
+        """What must be equal for that."""
+        return tuple((name, target.loss) for _, name, target in self.columns), self._cases.tobytes()
+
+    def learned(self) -> bool:
+        """Whether the trace has asked a question, in Python, to which other rows have another answer."""
+        before, columns = self._split, zip(self.columns, self._cases.T, strict=True)
+        self._split = {name for (_, name, _), kinds in columns if name in self._asked and len(set(kinds)) > 1}
+        return self._split != before
+
+    def run(self, step: Any, call: Callable[..., Any], *arguments: Any) -> Any:
+        """What `call(*arguments)` returns with the batch's values in place. `step` is the scheduled step around it."""
+        if not self.columns:
+            return call(*arguments)
+        values = {}
+        for which, name, _ in self.columns:
+            peek = step.overrides[which].peek
+            if peek is None:
+                raise wrong_state(
+                    "an optimizer whose state is not handed to `train_step`",
+                    "only its count says which values a batch takes",
+                    "Schedule it with `optimizer=` the one that the model was compiled with.",
+                )
+            values[name] = peek()[name][-1]
+        if not step.compiled:  # Python numbers, as one would set by hand
+            floats = {name: float(getattr(value, "value", value)) for name, value in values.items()}
+            return self._with(step, floats, call, *arguments)
+        mask = [name in self._split for _, name, _ in self.columns]
+        cases = {tuple(case[mask]): case for case in self._cases}
+        branches = [partial(self._branch, step, values, case, call) for case in cases.values()]
+        if len(branches) == 1:
+            return branches[0](*arguments)
+        here = ops.stack([_kind(values[name].value) for _, name, _ in self.columns if name in self._split])
+        return step.switch(ops.argmax(ops.all(ops.equal(np.array(list(cases)), here), axis=-1)), branches, *arguments)
+
+    def _branch(self, step: Any, values: Mapping[str, Any], case: Any, call: Any, *arguments: Any) -> Any:
+        if self._split:
+            for override in step.overrides:
+                override.install()  # each branch counts its updates from 0
+        given = {}
+        for (_, name, _), kind in zip(self.columns, case, strict=True):
+            pair = step.weak(values[name].value), step.weak(values[name].complement)
+            given[name] = Scalar(*pair, _ONE_OF_EACH[kind], partial(self._asked.add, name))
+        return self._with(step, given, call, *arguments)
+
+    def _with(self, step: Any, values: Mapping[str, Any], call: Callable[..., Any], *arguments: Any) -> Any:
+        variables = [
+            (variable, ops.cast(getattr(values[name], "value", values[name]), variable.dtype))
+            for _, name, target in self.columns
+            for variable in target.variables
+        ]
+        with self._placed(values):
+            return step.with_variables(self._put, variables, call, *arguments)
+
+    @contextmanager
+    def _placed(self, values: Mapping[str, Any]) -> Iterator[None]:
+        with self._lock:
+            self._inside += 1
+            for _, name, target in self.columns:
+                for thing, attribute in target.places:
+                    self._put(thing, attribute, values[name])
+            self._place_losses(values)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside <= 0:  # the last thread to leave
+                    self.put_back()
+
+    def _place_losses(self, values: Mapping[str, Any]) -> None:
+        wanted = [(*target.loss, values[name]) for _, name, target in self.columns if target.loss is not None]
+        if not wanted:
+            return
+        compiled: Any = self.model._compile_loss
+        if not compiled.built:  # on TensorFlow the first step builds it
+
+            def build(*shapes: Any) -> None:
+                type(compiled).build(compiled, *shapes)
+                self._place_losses(values)
+
+            self._put(compiled, "build", build)
+            return
+        entries = list(compiled._flat_losses)
+        for output, attribute, value in wanted:
+            for place, entry in enumerate(entries):
+                if output not in (None, entry.name, str(place), *map(str, entry.path[-1:])):
+                    continue
+                if attribute is None:
+                    entries[place] = entry._replace(loss_weights=value)
+                elif is_number(vars(entry.loss).get(attribute)) or isinstance(vars(entry.loss).get(attribute), Scalar):
+                    self._put(entry.loss, attribute, value)
+                else:
+                    self._put(entry.loss, "_fn_kwargs", {**entry.loss._fn_kwargs, attribute: value})
+        self._put(compiled, "_flat_losses", entries)
+
+    def _put(self, thing: Any, attribute: str, value: Any) -> None:
+        with self._lock:
+            self._before.setdefault((id(thing), attribute), (thing, attribute, own(thing, attribute)))
+            put(thing, attribute, value)
+
+    def put_back(self) -> None:
+        """Give the objects their own values back, also after a step that died half way."""
+        with self._lock:
+            self._inside = 0
+            for thing, attribute, value in self._before.values():
+                put(thing, attribute, value)
+            self._before = {}  # last: where this was interrupted, the next call does it again
+
+
+class Scalar(Proxy):
+    """A scheduled value as a Python number is: it takes the other's type, and answers how it compares with 0 and 1.
+
+    Args:
+        value: a scalar tensor.
+        complement: 1 - value, subtracted in float64.
+        nominal: a number that compares with 0 and 1 as the value does; `None` where that is not known.
+        asked: called when the answer to a question depends on `nominal`.
+    """
+
+    __slots__ = ("asked",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, value: Any, complement: Any, nominal: Any = None, asked: Any = None) -> None:
+        super().__init__(value, complement, nominal)
+        self.asked = asked
+
+    def _with(self, call: Callable[..., Any], other: Any, *, swapped: bool = False) -> Any:
+        number = isinstance(other, int | float)
+        other = other.value if isinstance(other, Proxy) else other
+        kind = "float32" if number else keras.backend.standardize_dtype(getattr(other, "dtype", "float32"))
+        mine = ops.cast(self.value, kind) if kind != "float32" and keras.backend.is_float_dtype(kind) else self.value
+        made = call(other, mine) if swapped else call(mine, other)
+        return _number(made) if number else made
+
+    def __add__(self, other: Any) -> Any:
+        return self._with(operator.add, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return self._with(operator.add, other, swapped=True)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._with(operator.sub, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        if isinstance(other, int | float) and other == 1:
+            return _number(self.complement)
+        return self._with(operator.sub, other, swapped=True)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._with(operator.mul, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self._with(operator.mul, other, swapped=True)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._with(operator.truediv, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return self._with(operator.truediv, other, swapped=True)
+
+    def __pow__(self, other: Any) -> Any:
+        return self._with(operator.pow, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return self._with(operator.pow, other, swapped=True)
+
+    def __neg__(self) -> Any:
+        return _number(-self.value)
+
+    def _ask(self, compare: Callable[[Any, Any], Any], other: Any) -> Any:
+        if other is None or isinstance(other, str):
+            return NotImplemented
+        if not isinstance(other, int | float):
+            return self._with(compare, other)
+        if self.nominal is None or other not in (0, 1):
+            raise wrong_state(
+                f"a scheduled value that the compiled step compares with {other} in Python",
+                "the answer would stay the same for all batches",
+                "Compile the model with `run_eagerly=True`, or leave this value out of the schedule.",
+            )
+        self.asked()
+        return compare(self.nominal, other)
+
+    def __bool__(self) -> bool:
+        return self._ask(operator.ne, 0)
+
+    def __eq__(self, other: object) -> Any:
+        return self._ask(operator.eq, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._ask(operator.ne, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._ask(operator.lt, other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._ask(operator.le, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._ask(operator.gt, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._ask(operator.ge, other)
+
+
+def layers_of(model: keras.Model) -> list[keras.Layer]:
+    """Every layer of a model, and the layers in a layer."""
+    return list(model._flatten_layers())
+
+
+def loss_numbers(loss: Any) -> dict[str, Any]:
+    """{attribute: value} of what can be scheduled of one compiled loss, an object or a function."""
+    function = getattr(loss, "fn", loss if callable(loss) and not isinstance(loss, keras.Loss) else None)
+    given = {} if function is None else {name: each.default for name, each in signature(function).parameters.items()}
+    given |= getattr(loss, "_fn_kwargs", {})
+    if isinstance(loss, keras.Loss):
+        given |= vars(loss)
+    return {name: value for name, value in given.items() if not name.startswith("_") and is_number(value)}
+
+
+def _number(value: Any) -> Any:
+    """A tensor that takes the other's type in arithmetic: on JAX the tensor itself does, and its functions want it."""
+    return value if getattr(value, "weak_type", False) else Scalar(value, 1 - value)
+
+
+def _kind(value: Any) -> Any:
+    """Where a scalar stands towards 0 and 1: the place in `_ONE_OF_EACH` of a number that compares as it does."""
+    return sum(ops.cast(answer, "int32") for answer in (value >= 0, value > 0, value >= 1, value > 1))
+
+
+def _cases(columns: Sequence[tuple[Any, str]]) -> NDArray[np.int32]:
+    """Which kinds the columns have at the same time, in some row or other: (cases, columns)."""
+    found: set[tuple[int, ...]] = set()
+    last = max((table.total for table, _ in columns), default=0)
+    for first in range(0, last + 1, _ROWS) if columns else ():
+        rows = range(first, min(first + _ROWS, last + 1))
+        values = np.stack([table.values(name, rows)[:, -1].astype(np.float32) for table, name in columns], axis=1)
+        kinds = (values >= 0).astype(np.int32) + (values > 0) + (values >= 1) + (values > 1)
+        found |= set(map(tuple, np.unique(kinds, axis=0).tolist()))
+    return np.array(sorted(found), np.int32).reshape(len(found), len(columns))

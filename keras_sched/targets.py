@@ -1,0 +1,228 @@
+"""From a schedule's key to what it stands for beside the optimizer: attributes of layers and losses, variables."""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from inspect import signature
+from typing import Any
+
+import keras
+
+from keras_sched.errors import did_you_mean, is_number, shown, wrong_value
+from keras_sched.hypers import OBJECT, attribute_of
+from keras_sched.step import Target, layers_of, loss_numbers
+
+_EXAMPLE = "Pass for example `{'dropout*.rate': SchedLin(0.0, 0.5)}`."
+
+
+def targets_of(keys: Iterable[Any], model: keras.Model, optimizer: keras.Optimizer) -> dict[Any, Target]:
+    """{key: what it stands for} of the keys that are not the optimizer's.
+
+    Args:
+        keys: those of a schedule.
+        model: the compiled model.
+        optimizer: what is its own is left to it, whatever else has that name.
+
+    Raises:
+        ValueError: when a key matches nothing, or what it matches cannot be scheduled.
+    """
+    found: dict[Any, Target] = {}
+    for key in keys:
+        target = _pair(key, model) if isinstance(key, tuple) else _named(key, model, optimizer)
+        if target is None:
+            continue
+        for other, before in found.items():
+            if target.overlaps(before):
+                raise wrong_value(f"{other!r} and {key!r}", "both schedule the same", "Leave one of them out.")
+        found[key] = target
+    return found
+
+
+def columns_of(targets: Mapping[Any, Target]) -> dict[Any, tuple[str, str]]:
+    """{key: (its column in the table, its name in `hps`)}."""
+    return {key: (f"{OBJECT}{target.label}", target.label) for key, target in targets.items()}
+
+
+def _named(key: str, model: keras.Model, optimizer: keras.Optimizer) -> Target | None:
+    first, _, rest = key.partition(".")
+    if first == "loss" and rest:
+        return _loss(key, rest, model)
+    if first == "loss_weights" and rest:
+        return _weight(key, rest, model)
+    if rest:
+        return _layers(key, model)
+    if _is_optimizers(key, optimizer):
+        return None
+    named = [each for each in model.variables if key in (each.name, each.path)]
+    if len(named) > 1:
+        paths = ", ".join(f"`{each.path}`" for each in named)
+        raise wrong_value(repr(key), "the model has several variables of that name", f"Pass one of {paths}.")
+    return Target(key, variables=(_variable(named[0], key, model),)) if named else None
+
+
+def _is_optimizers(key: str, optimizer: keras.Optimizer) -> bool:
+    try:
+        return bool(attribute_of(key, optimizer))
+    except ValueError:
+        return False
+
+
+def _pair(key: tuple[Any, ...], model: keras.Model) -> Target:
+    if len(key) != 2 or not isinstance(key[1], str):
+        raise wrong_value(shown(key), "it is a pair of an object and the name of its attribute", _EXAMPLE)
+    thing, attribute = key
+    name = getattr(thing, "name", None)
+    label = f"{name if isinstance(name, str) else type(thing).__name__}.{attribute}"
+    return _target(label, [(thing, attribute)], model)
+
+
+def _layers(key: str, model: keras.Model) -> Target:
+    layers = layers_of(model)
+    pattern, _, path = key.partition(".")
+    matching = [
+        layer for layer in layers if any(fnmatchcase(str(name), pattern) for name in (layer.name, layer.path or ""))
+    ]
+    if not matching:
+        names = sorted({layer.name for layer in layers if layer is not model})
+        meant = did_you_mean(pattern, names)
+        expected = f"no layer has a name or path like `{pattern}`"
+        raise wrong_value(repr(key), expected, f"{meant}The layers are {', '.join(names)}; see `model.summary()`.")
+    places = [_follow(layer, path) for layer in matching]
+    there = [place for place in places if place is not None and hasattr(*place)]
+    if not there:
+        parents = [layer if "." not in path else _parent(layer, path) for layer in matching]
+        has = sorted({name for each in parents for name in _numeric(each)})
+        listed = f"those which can be scheduled are {', '.join(has)}" if has else "nor any that can be scheduled"
+        cure = f"{did_you_mean(path.rpartition('.')[2], has)}Pass an attribute that the step reads as a number."
+        raise wrong_value(repr(key), f"`{matching[0].name}` has no attribute `{path}`; {listed}", cure)
+    return _target(key, there, model)
+
+
+def _follow(layer: Any, path: str) -> tuple[Any, str] | None:
+    parent = _parent(layer, path)
+    return None if parent is None else (parent, path.rpartition(".")[2])
+
+
+def _parent(layer: Any, path: str) -> Any:
+    for name in path.split(".")[:-1]:
+        layer = getattr(layer, name, None)
+    return layer
+
+
+def _target(label: str, places: list[tuple[Any, str]], model: keras.Model) -> Target:
+    plain, variables = [], []
+    for thing, attribute in {(id(thing), attribute): (thing, attribute) for thing, attribute in places}.values():
+        value = getattr(thing, attribute, None)
+        if isinstance(value, keras.Variable):
+            variables.append(_variable(value, label, model))
+        else:
+            _check(label, thing, attribute, value)
+            plain.append((thing, attribute))
+    return Target(label, tuple(plain), tuple(variables))
+
+
+def _check(label: str, thing: Any, attribute: str, value: Any) -> None:
+    """Refuse an attribute that the step does not read as a number from batch to batch."""
+    numbers = _numeric(thing)
+    who = f"`{attribute}` of `{getattr(thing, 'name', type(thing).__name__)}`"
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise wrong_value(
+            repr(label),
+            f"{who} is the whole number {value}, as sizes are, which are settled when the step is made",
+            f"Where it is a hyper-parameter, make it a float first: {float(value)}.",
+        )
+    if attribute not in numbers:
+        listed = f"those which can be scheduled are {', '.join(numbers)}" if numbers else "it has none"
+        meant = did_you_mean(attribute, numbers)
+        raise wrong_value(repr(label), f"{who} is no numeric attribute; {listed}", f"{meant}{_EXAMPLE}")
+    draws = isinstance(thing, keras.Layer) and "seed" in signature(type(thing).__init__).parameters
+    if draws and not value and not hasattr(thing, "seed_generator"):
+        kind = type(thing).__name__
+        expected = f"{who} is 0, and a {kind} made with 0 has no random numbers"
+        raise wrong_value(repr(label), expected, f"Make it with another, for example `{kind}(0.1)`.")
+
+
+def _numeric(thing: Any) -> list[str]:
+    """The attributes that can be scheduled, in alphabetical order."""
+    if thing is None or not hasattr(thing, "__dict__"):
+        return []
+    own = {name: value for name, value in vars(thing).items() if not name.startswith("_")}
+    of_class = {
+        name: value for kind in type(thing).__mro__ for name, value in vars(kind).items() if not name.startswith("_")
+    }
+    return sorted(
+        name
+        for name, value in {**of_class, **own}.items()
+        if isinstance(value, keras.Variable) or (is_number(value) and not isinstance(value, int))
+    )
+
+
+def _variable(variable: keras.Variable, label: str, model: keras.Model) -> keras.Variable:
+    wrong = None
+    if len(variable.shape):
+        wrong = f"it has the shape {tuple(variable.shape)}", "Schedule a variable of shape ()"
+    elif any(variable is each for each in model.trainable_variables):
+        wrong = "the model trains it", "Make it with `trainable=False`"
+    elif not any(variable is each for each in model.non_trainable_variables):
+        wrong = "the model does not track it", "Make it an attribute of the model or of a layer, not in a dictionary"
+    elif not keras.backend.is_float_dtype(variable.dtype):
+        wrong = f"its values are {variable.dtype}", "Make it with `dtype='float32'`"
+    if wrong is not None:
+        scalars = [
+            each.path for each in model.non_trainable_variables
+            if not len(each.shape) and keras.backend.is_float_dtype(each.dtype)
+        ]
+        listed = f"; those that can be scheduled are {', '.join(scalars)}" if scalars else ""
+        raise wrong_value(repr(label), f"the variable `{variable.path}` cannot be: {wrong[0]}", f"{wrong[1]}{listed}.")
+    return variable
+
+
+def _loss(key: str, rest: str, model: keras.Model) -> Target:
+    output, _, attribute = rest.rpartition(".")
+    losses = _losses(key, model)
+    if output and output not in _outputs(losses):
+        raise _unknown_output(key, output, losses)
+    chosen = [loss for names, loss in losses if not output or output in names]
+    known = sorted({name for loss in chosen for name, value in loss_numbers(loss).items() if name != "axis"})
+    if attribute not in known:
+        listed = f"the compiled loss has {', '.join(known)}" if known else "the compiled loss has no numeric attribute"
+        cure = "Compile with a loss that has it, for example `keras.losses.Huber(delta=1.0)`."
+        raise wrong_value(repr(key), listed, f"{did_you_mean(attribute, known)}{cure}")
+    return Target(key, loss=(output or None, attribute))
+
+
+def _weight(key: str, output: str, model: keras.Model) -> Target:
+    losses = _losses(key, model)
+    if output not in _outputs(losses):
+        raise _unknown_output(key, output, losses)
+    return Target(key, loss=(output, None))
+
+
+def _unknown_output(key: str, output: str, losses: list[tuple[tuple[str, ...], Any]]) -> ValueError:
+    names = _outputs(losses)
+    cure = f"{did_you_mean(output, names)}Pass one of {', '.join(names)}."
+    return wrong_value(repr(key), f"the model has no output `{output}` with a loss", cure)
+
+
+def _losses(key: str, model: keras.Model) -> list[tuple[tuple[str, ...], Any]]:
+    """(what an output is called, its loss) of each output of the compiled model; losses are objects or functions."""
+    loss: Any = getattr(model, "loss", None)
+    if loss is None:
+        cure = "Compile it with one, or schedule an attribute of the object that computes it: `(object, 'attribute')`."
+        raise wrong_value(repr(key), "the model is compiled without a loss", cure)
+    names = list(getattr(model, "output_names", None) or [])
+    if isinstance(loss, Mapping):
+        pairs = [((str(name), *_place(names, name)), each) for name, each in loss.items()]
+    elif isinstance(loss, list | tuple):
+        pairs = [((str(place), *names[place : place + 1]), each) for place, each in enumerate(loss)]
+    else:
+        outputs = names or ["0"]
+        pairs = [((str(place), name), loss) for place, name in enumerate(outputs)]
+    return [(called, keras.losses.get(each)) for called, each in pairs if each is not None]
+
+
+def _place(names: list[str], name: Any) -> list[str]:
+    return [str(names.index(name))] if name in names else []
+
+
+def _outputs(losses: list[tuple[tuple[str, ...], Any]]) -> list[str]:
+    return list(dict.fromkeys(name for names, _ in losses for name in reversed(names)))

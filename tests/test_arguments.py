@@ -1,0 +1,52 @@
+"""Arguments by other libraries' names: what answers them, and what a signature still shows."""
+
+import inspect
+
+import keras
+import pytest
+
+import keras_sched as ks
+from keras_sched.arguments import _OTHERS
+from keras_sched.callbacks.base import Callback
+
+PUBLIC = [getattr(ks, name) for name in ks.__all__ if name != "NoSuggestion"]
+KNOWN = {each for made in PUBLIC for each in inspect.signature(made).parameters}
+CALLBACKS = [made for made in PUBLIC if isinstance(made, type) and issubclass(made, Callback)]
+
+
+def test_every_name_that_is_answered_with_is_one_of_ours():
+    assert {ours for names in _OTHERS.values() for ours in names} <= KNOWN | {"batch_size"}
+
+
+def test_a_checked_function_still_shows_its_signature_and_its_name():
+    assert list(inspect.signature(ks.warmup_linear).parameters) == ["lr_max", "warmup", "lr_final"]
+    assert ks.warmup_linear.__name__ == "warmup_linear"
+    assert "fit_arguments" in inspect.signature(ks.fine_tune).parameters
+
+
+@pytest.mark.parametrize("made", CALLBACKS)
+def test_every_callback_names_its_own_arguments(made):
+    said = f"^`{made.__name__}` received `zzz=1`; it has no argument of that name"
+    with pytest.raises(TypeError, match=said) as told:
+        made(zzz=1)
+    own = str(told.value).partition("Its own are ")[2].strip(".").split(", ")
+    assert own == [f"`{name}`" for name in inspect.signature(made).parameters]
+
+
+def test_an_argument_that_is_missing_is_told_by_python():
+    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'n_cycles'"):
+        ks.sgdr(0.1)
+
+
+def test_a_callback_of_a_users_own_takes_what_it_likes():
+    class Mine(ks.OneCycle):
+        def __init__(self, *, note, **arguments):
+            super().__init__(**arguments)
+            self.note = note
+
+    assert Mine(lr_max=0.1, note="x").note == "x"
+
+
+def test_what_is_no_model_is_not_asked_for_its_fit():
+    with pytest.raises(RuntimeError, match="compile"):
+        ks.fit_one_cycle(keras.layers.Dense(1), [1], [1], epochs=1, batch_size=1)
