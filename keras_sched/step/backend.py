@@ -4,7 +4,7 @@ import functools
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, NamedTuple
 
 import keras
@@ -64,25 +64,14 @@ class ScheduledStep(ABC):
 
     @abstractmethod
     def anchor(self, which: int, row: int, count: int, *, changed: bool = False) -> int:
-        """Let the coming batch take row `row` of table `which`.
-
-        Args:
-            which: the number of the optimizer.
-            row: the row.
-            count: how many updates the optimizer has counted so far.
-            changed: whether the table has other values than before.
+        """Let the coming batch, at an optimizer's `count`, take row `row` of table `which`, whose values have `changed`.
 
         Returns:
             How many batches can be run until `anchor` has to be called again.
         """
 
     def mend(self, arguments: tuple[Any, ...], result: Any) -> None:
-        """Mend what a step that died has left in the model, where that is needed.
-
-        Args:
-            arguments: what the step was called with.
-            result: what it returned, or `None` where it did not get so far.
-        """
+        """Mend what a step that died has left in the model: called with `arguments`, it returned `result` or died."""
 
     def with_variables(self, place: Callable[..., Any], variables: Any, call: Callable[..., Any], *data: Any) -> Any:
         """`call(*data)`, the model's step, with each of these variables at its value: `place` is put back after it."""
@@ -90,16 +79,15 @@ class ScheduledStep(ABC):
             place(variable, "_value", value)
         return call(*data)
 
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Let the optimizers take scheduled values while the block runs."""
-        with ExitStack() as stack:
-            for override in self.overrides:
-                stack.enter_context(override.installed())
-            yield
+    def installed(self) -> ExitStack:
+        """Let the optimizers take scheduled values while this is open."""
+        stack = ExitStack()
+        for override in self.overrides:
+            stack.enter_context(override.installed())
+        return stack
 
     def learn_updates(self) -> bool:
-        """Note how many updates each optimizer has made in this batch; whether that is news."""
+        """Note how many updates each optimizer has made in this batch; whether that is new."""
         news = False
         for override in self.overrides:
             if override.updates not in (0, override.per_batch):
@@ -179,11 +167,7 @@ class WindowedStep(ScheduledStep):
         return since if per_batch == 1 else since // per_batch
 
     def check_updates(self) -> None:
-        """At the end of a batch: where it made other updates than was known, give each batch its row.
-
-        Raises:
-            TraceAgainError: while the step is traced; nothing has run then.
-        """
+        """At the end of a batch: where it made other updates than was known, place the rows anew, or trace again."""
         news = self.learn_updates()
         if news:
             for which in range(len(self.layouts)):

@@ -70,11 +70,7 @@ class InnerOptimizer:
         self._used: list[tuple[int, int]] = []  # (first row, how many), one for each stretch without a gap
 
     def add(self, plan: Plan) -> None:
-        """Take one more callback's plan, and make the table anew.
-
-        Raises:
-            ValueError: when another callback schedules the same attribute, or divides the variables differently.
-        """
+        """Take one more callback's plan, and make the table anew; a `ValueError` where it contradicts another's."""
         for attribute in plan.curves:
             if any(attribute in other.curves for other in self.plans):
                 raise wrong_value(

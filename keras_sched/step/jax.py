@@ -57,7 +57,6 @@ class JaxStep(WindowedStep):
             self._step = jax.jit(self._train, donate_argnums=0, out_shardings=(None, model._get_state_sharding_spec()))
 
     def function(self, *arguments: Any) -> Any:
-        """Run the batches of one call: `steps_per_execution` of them, or what the data still has."""
         state, iterator = arguments
         logs, state = self._one_batch(state, next(iterator))
         for _ in range(self.batches - 1):
@@ -69,12 +68,10 @@ class JaxStep(WindowedStep):
         return logs, state
 
     def load(self, which: int, window: NDArray[np.float32]) -> None:
-        """Take the rows from a new window."""
         self._on_host[which][:-1] = window
         self._windows[which] = None
 
     def start(self, which: int, start: int) -> None:
-        """Write where the window starts into its last row, as the bits of a float."""
         row, bits = self._on_host[which][-1], np.int32(start).view(np.float32)
         if self._windows[which] is None or row[:1].view(np.int32)[0] != start:
             row[0] = bits
@@ -115,7 +112,6 @@ class JaxStep(WindowedStep):
         return jax.lax.cond(1, lambda: value, lambda: 0.0)
 
     def constant(self, value: Any) -> Any:
-        """On the host: the step is given what is made of it to write into."""
         return np.asarray(value)
 
     def _one_batch(self, state: Any, data: Any) -> Any:
@@ -170,11 +166,9 @@ class JaxBackend(Backend):
     traces_conditions = True
 
     def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
-        """A step for a model that `fit` is about to train."""
         return JaxStep(model, overrides, layouts)
 
     def private_names(self) -> dict[str, Any]:
-        """A model's state in flight, its shardings, and a variable whose value is away."""
         optimizer = keras.optimizers.SGD(name="specimen")
         return {"model of JAX": keras.Sequential(name="specimen"), "variable of JAX": optimizer.variables[0]}
 
@@ -188,11 +182,9 @@ class JaxBackend(Backend):
             )
 
     def being_traced(self, arguments: Any) -> bool:
-        """Whether a value among the arguments is a tracer."""
         return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
 
     def read(self, variable: keras.Variable) -> Content:
-        """The parts of an array that lie in this process, each once."""
         if not self.has_value(variable):
             raise wrong_state(
                 f"the variable `{variable.path}` without a value",
@@ -216,29 +208,24 @@ class JaxBackend(Backend):
         return Content(variable.path, list(parts.values()), put_back)
 
     def has_value(self, variable: keras.Variable) -> bool:
-        """Whether Keras has not taken it off the variable."""
         return variable._value is not None and not isinstance(variable.value, Tracer)
 
     def attach_state(self, model: keras.Model) -> None:
-        """Let Keras write the state of the running epoch into the variables."""
         sync = getattr(model, "jax_state_sync", None)
         if sync is not None:
             sync()
 
     def forget_state(self, model: keras.Model) -> None:
-        """Let go of the state of a fit that died, which Keras would still write over the variables."""
         if hasattr(model, "jax_state_sync"):
             model._jax_state_synced = True
 
     def in_flight(self, model: keras.Model, variable: keras.Variable, arguments: tuple[Any, ...]) -> Any:
-        """The value in the state that the step is given."""
         found = _find(model, variable, arguments[0])
         return variable if found is None else found
 
     def replaced(
         self, model: keras.Model, variable: keras.Variable, value: float, arguments: tuple[Any, ...]
     ) -> tuple[Any, ...]:
-        """In the state that the step is given."""
         state, *others = arguments
         before = _find(model, variable, state)
         if before is None:

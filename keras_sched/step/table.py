@@ -30,7 +30,7 @@ class Table:
         total: the row from which on no curve changes any more.
         groups: the number of parameter groups, at least 1.
         momentum: the attribute that `momentum_correction` corrects, or `None`.
-        lag: the distance in batches between two updates: 1, or the accumulation steps.
+        lag: the batches from one update to the next: 1, or the accumulation steps.
     """
 
     def __init__(
@@ -43,12 +43,8 @@ class Table:
         momentum: str | None = None,
         lag: int = 1,
     ) -> None:
-        self.curves = dict(curves)
-        self.nominal = dict(nominal)
-        self.total = total
-        self.groups = groups
-        self.momentum = momentum
-        self.lag = lag
+        self.curves, self.nominal = dict(curves), dict(nominal)
+        self.total, self.groups, self.momentum, self.lag = total, groups, momentum, lag
         # From which row on the learning rate is multiplied by which factor, after a write by another callback.
         self._factors: list[tuple[int, float]] = [(0, 1.0)]
 
@@ -134,18 +130,10 @@ class Table:
 
 
 class Layout:
-    """The columns of a row: what a compiled step is made for.
-
-    Args:
-        table: the table whose columns they are.
-        optimizer: the optimizer whose hyper-parameters they are.
-        batches: how many batches one call of the step runs, at most.
-    """
+    """The columns of a table's row: what a compiled step, which runs `batches` a call, is made for."""
 
     def __init__(self, table: Table, optimizer: keras.Optimizer, batches: int = 1) -> None:
-        self.attributes = table.attributes
-        self.groups = table.groups
-        self.width = table.width
+        self.attributes, self.groups, self.width = table.attributes, table.groups, table.width
         self.rows = max(table.window_rows, 2 * batches)
         self.optimizer = optimizer
         # An attribute that was unset (`None`) or 0 is on as soon as it is scheduled.
@@ -175,10 +163,8 @@ class Layout:
 class HostRows:
     """Rows as Python floats, counted on the host: for steps that are not compiled.
 
-    Args:
-        table: where the rows come from.
-        callable_rate: whether the rate is given as a function, as the optimizer's own was.
-        as_rates: (N, groups) rates -> a list of lists of what the optimizer takes for a rate; floats by default.
+    `callable_rate` says whether the optimizer's own rate is a function; `as_rates` makes what it takes for a rate of
+    (N, groups) rates.
     """
 
     def __init__(

@@ -34,7 +34,6 @@ class TensorFlowStep(WindowedStep):
             override.read = self._reader(which)
 
     def function(self, *arguments: Any) -> Any:
-        """Run the batches of one call."""
         if self.searching:
             self.empty_metrics()
         before = own(self.model, "train_step")
@@ -50,11 +49,9 @@ class TensorFlowStep(WindowedStep):
             put(self.model, "train_step", before)
 
     def load(self, which: int, window: NDArray[np.float32]) -> None:
-        """Take the rows from a new window."""
         self._windows[which].assign(window)
 
     def start(self, which: int, start: int) -> None:
-        """Take the rows from another place of the window."""
         if start != self._started[which]:
             self._starts[which].assign(start)
             self._started[which] = start
@@ -70,7 +67,6 @@ class TensorFlowStep(WindowedStep):
         return tf.switch_case(tf.cast(index, tf.int32), [partial(branch, *arguments) for branch in branches])
 
     def _made(self) -> Callable[..., Any]:
-        """The train function, as the model makes its own."""
         if self._function is None:
             plain = self.model.train_function
             try:
@@ -108,20 +104,16 @@ class TensorFlowBackend(Backend):
     looks_at_a_batch = False
 
     def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
-        """A step for a model that `fit` is about to train."""
         return TensorFlowStep(model, overrides, layouts)
 
     def private_names(self) -> dict[str, Any]:
-        """The state of the seeds of TensorFlow's operations."""
         return {"TensorFlow's context": _context()}
 
     def being_traced(self, arguments: Any) -> bool:
-        """Whether a graph is made, and an argument is a tensor of it."""
         tensors = [leaf for leaf in tf.nest.flatten(arguments) if tf.is_tensor(leaf)]
         return not tf.executing_eagerly() and (not tensors or any(map(tf.is_symbolic_tensor, tensors)))
 
     def read(self, variable: keras.Variable) -> Content:
-        """The value on each replica: that of the whole would be a sum or a mean where replicas differ."""
         value: Any = variable.value
         strategy = getattr(value, "distribute_strategy", None) or tf.distribute.get_strategy()
         parts = strategy.experimental_local_results(value)
@@ -134,11 +126,9 @@ class TensorFlowBackend(Backend):
 
     @property
     def end_of_data(self) -> tuple[type[BaseException], ...]:
-        """What a train function raises where its data has no more batches."""
         return (StopIteration, tf.errors.OutOfRangeError)
 
     def scope(self, model: keras.Model) -> AbstractContextManager[Any]:
-        """The model's strategy's."""
         return model.distribute_strategy.scope()
 
     def build(self, model: keras.Model, arguments: tuple[Any, ...]) -> None:

@@ -28,7 +28,6 @@ class TorchStep(ScheduledStep):
                 override.apply = torch.compiler.disable(override.apply)  # type: ignore[method-assign]
 
     def function(self, *arguments: Any) -> Any:
-        """Run one batch."""
         if self.searching:
             self.empty_metrics()
         try:  # as `installed`, without what it costs to be open to several threads
@@ -43,7 +42,6 @@ class TorchStep(ScheduledStep):
                 override.remove()
 
     def begin(self, tables: Sequence[Table], plain: Callable[..., Any]) -> None:
-        """Take the rows from these tables from now on."""
         self._plain = plain
         self._rows = [
             HostRows(table, callable_rate=layout.rate_is_callable, as_rates=_as_rates)
@@ -51,7 +49,6 @@ class TorchStep(ScheduledStep):
         ]
 
     def anchor(self, which: int, row: int, count: int, *, changed: bool = False) -> int:
-        """Let the coming batch take row `row`."""
         if changed:
             self._rows[which].forget()
         self._rows[which].position, self._taken[which] = row, 0
@@ -80,23 +77,18 @@ class TorchBackend(Backend):
     compiles = False
 
     def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
-        """A step for a model that `fit` is about to train."""
         return TorchStep(model, overrides, layouts)
 
     def being_traced(self, arguments: Any) -> bool:
-        """Whether dynamo is at work."""
         return torch.compiler.is_compiling()
 
     def outside_graph(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """Values are Python floats here, which would be constants of the graph."""
         return torch.compiler.disable(call) if torch.compiler.is_compiling() else call
 
     def read(self, variable: keras.Variable) -> Content:
-        """The tensor's bytes."""
         return _tensor(variable.path, lambda: variable.value)
 
     def contents(self, model: keras.Model) -> Iterator[tuple[Any, Content]]:
-        """The modules' modes and buffers; gradients are let go of, as each step does."""
         layers: list[Any] = model._flatten_layers()
         modules = list({id(module): module for layer in layers for module in layer.modules()}.values())
         modes = [module.training for module in modules]
@@ -112,7 +104,6 @@ class TorchBackend(Backend):
                 yield (id(module), name), _tensor(name, lambda module=module, name=name: getattr(module, name))
 
     def mean_over_processes(self, loss: Any) -> Any:
-        """The mean of a loss over the processes that train together; the loss itself where there is one."""
         distributed = torch.distributed
         loss = loss.detach() if isinstance(loss, torch.Tensor) else keras.ops.convert_to_tensor(loss)
         if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
@@ -122,7 +113,6 @@ class TorchBackend(Backend):
         return total / distributed.get_world_size()
 
     def after_evaluation(self, model: keras.Model) -> None:
-        """Set the mode that `evaluate` has changed, as Keras does when an epoch begins."""
         model.train()  # type: ignore[attr-defined]
 
 

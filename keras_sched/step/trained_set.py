@@ -27,12 +27,10 @@ def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
 
 
 def set_trained(model: keras.Model, trained: Container[int], norms: Mapping[int, bool]) -> bool:
-    """Set what trains: the variables whose ids are `trained`, and the BatchNorm layers with these ids.
+    """Set what trains: the variables whose ids are `trained`, and the BatchNorm layers as {id: whether} says.
 
-    A layer trains when something in it does. Layers that could not train anyway follow the layer they are in.
-
-    Returns:
-        Whether anything changed.
+    A layer trains when something in it does; one that has nothing to train follows the layer it is in. Returns whether
+    anything changed.
     """
     layers: list[Any] = list({id(layer): layer for layer in model._flatten_layers()}.values())
     wanted: dict[int, bool] = {}
@@ -73,11 +71,7 @@ def fits(model: keras.Model) -> bool:
 
 
 def new_optimizer(model: keras.Model) -> keras.Optimizer:
-    """An optimizer of the same configuration as the model's, which is not built.
-
-    Raises:
-        RuntimeError: when it cannot be made from its configuration.
-    """
+    """An optimizer of the same configuration as the model's, not built; a `RuntimeError` where it has none."""
     old = model.optimizer
     try:
         with backend().scope(model):
