@@ -595,29 +595,37 @@ def test_a_torch_module_s_buffers_and_mode_come_back(backend):
 # Where the copies lie
 
 
-def test_with_cache_dir_the_copies_are_in_one_file_of_that_folder(tmp_path):
-    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
-    model = compiled()
-    with_optimizer(model)
+def test_with_cache_dir_the_copies_are_in_that_folder_in_a_file_that_nobody_sees(tmp_path, monkeypatch):
+    opened = []
+    make = snapshot.tempfile.TemporaryFile
+
+    def noted(**arguments):
+        opened.append((arguments, make(**arguments)))
+        return opened[-1][1]
+
+    monkeypatch.setattr(snapshot.tempfile, "TemporaryFile", noted)
+    model = with_optimizer(compiled())
     before = content(model)
     with kept(model, tmp_path):
-        (file,) = set(tmp_path.iterdir()) - {tmp_path / "mine.txt"}
-        assert file.stat().st_size >= sum(np.prod(weight.shape) * 4 for weight in model.weights)
+        ((arguments, file),) = opened
+        assert arguments == {"dir": tmp_path}
+        assert file.seek(0, os.SEEK_END) >= sum(np.prod(weight.shape) * 4 for weight in model.weights)
         disturb(model)
     assert content(model) == before
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert file.closed
+    assert not list(tmp_path.iterdir())
 
 
 def test_with_cache_dir_no_copy_stays_in_memory(tmp_path, monkeypatch):
     import weakref
 
-    seen, keep = [], snapshot._File.keep
+    seen, keep = [], snapshot._Store.keep
 
     def watched(self, array):
         seen.append(weakref.ref(array))
         return keep(self, array)
 
-    monkeypatch.setattr(snapshot._File, "keep", watched)
+    monkeypatch.setattr(snapshot._Store, "keep", watched)
     with kept(compiled(), tmp_path):
         gc.collect()
         assert len(seen) > 10
@@ -628,13 +636,13 @@ def test_in_memory_there_is_one_copy_and_it_is_nobody_else_s(compiled_once):
     model = compiled_once
     kept = []
 
-    class Watching(snapshot._Memory):
+    class Watching(snapshot._Store):
         def keep(self, array):
             kept.append(array)
             return super().keep(array)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot, "_Memory", Watching)
+        patch.setattr(snapshot, "_Store", Watching)
         taken = Snapshot(model)
         taken.take()
     copies = [array.copy() for array in kept]
@@ -659,7 +667,7 @@ def test_the_file_is_gone_when_taking_fails(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(snapshot._File, "keep", full)
+    monkeypatch.setattr(snapshot._Store, "keep", full)
     with pytest.raises(OSError, match="No space left") as _caught:  # whose traceback holds the half-made snapshot
         Snapshot(compiled(), tmp_path).take()
     assert not list(tmp_path.iterdir())
@@ -669,7 +677,7 @@ def test_where_taking_fails_the_error_is_its_own(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(snapshot._File, "keep", full)
+    monkeypatch.setattr(snapshot._Store, "keep", full)
     model = compiled()
     model.stop_training = True
     with pytest.raises(OSError, match="No space left"), kept(model, tmp_path):
@@ -677,28 +685,22 @@ def test_where_taking_fails_the_error_is_its_own(tmp_path, monkeypatch):
     assert model.stop_training
 
 
-def test_the_file_is_gone_when_nobody_closes_it(tmp_path):
-    taken = Snapshot(compiled(), tmp_path)
-    taken.take()
-    assert list(tmp_path.iterdir())
-    del taken
-    gc.collect()
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_file_is_gone_when_python_ends(run_script, tmp_path):
+def test_the_file_is_gone_when_python_is_killed(run_script, tmp_path):
     folder = tmp_path / "cache"
     folder.mkdir()
     script = """
-        import os, sys, keras
+        import os, signal, sys, keras
         from keras_sched.snapshot import Snapshot
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         model.compile("adam", "mse")
         taken = Snapshot(model, sys.argv[1])
         taken.take()
-        print(len(os.listdir(sys.argv[1])))
+        print("taken", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL) if len(sys.argv) > 2 else None
         """
-    assert run_script(script, folder).split()[-1] == "1"
+    assert run_script(script, folder).split()[-1] == "taken"
+    with pytest.raises(pytest.fail.Exception, match="exited with -9"):
+        run_script(script, folder, "kill")
     assert not list(folder.iterdir())
 
 
