@@ -10,6 +10,10 @@ BACKENDS = frozenset({"jax", "tensorflow", "torch"})
 ERRORS = "errors"
 # Public in spite of the underscore: namedtuple's own, and how a notebook asks for a picture (`_repr_png_`).
 NOT_PRIVATE = re.compile(r"_asdict|_fields|_make|_replace|_(repr|ipython)_\w+_")
+# What leads to the frames of the call stack, and so to what another function has in its variables.
+FRAMES = frozenset({"_current_frames", "_getframe", "currentframe", "f_back", "f_globals", "f_locals", "tb_frame"})
+FRAME_CALLS = re.compile(r"(inspect\.(stack|trace|getouterframes|getinnerframes)|traceback\.(extract|walk)_stack)$")
+PRIVATE_MODULE = re.compile(r"(keras\.src|tensorflow\.python)(\.|$)")
 
 
 @dataclass(frozen=True)
@@ -169,22 +173,76 @@ def foreign_privates(source: Source, own: frozenset[str], theirs: frozenset[str]
 
     A name that this package makes is `own`, but on anything except `self` and the file's own classes it may be the
     other library's all the same, if that has one (`theirs`). What `self` never was given is inherited. A private name
-    in a string is there to be looked up; what the package hangs on others' objects begins with `_keras_sched`.
-    `keras.src`, and modules that begin with an underscore, are private as a whole.
+    in a string is there to be looked up; what the package hangs on others' objects begins with `_keras_sched`. So are
+    one that an f-string or a sum puts together, and a keyword that a call hands over. `keras.src`, `tensorflow.python`
+    and modules that begin with an underscore are private as a whole, imported or spelled in a string.
     """
-    mine = {"self", "cls", "super()", *(each.name for each in ast.walk(source.tree) if isinstance(each, ast.ClassDef))}
+    mine = frozenset(
+        {"self", "cls", "super()", *(each.name for each in ast.walk(source.tree) if isinstance(each, ast.ClassDef))}
+    )
     found: dict[str, int] = {}
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Attribute) and is_private(node.attr):
-            if node.attr not in (own if ast.unparse(node.value) in mine else own - theirs):
-                found.setdefault(node.attr, node.lineno)
-        elif isinstance(node, ast.Constant) and re.fullmatch(r"[A-Za-z_][\w.]*", str(node.value)):
-            for name in str(node.value).split("."):
-                if is_private(name) and name not in own and not name.startswith("_keras_sched"):
-                    found.setdefault(name, node.lineno)
+        for name in _privates_of(node, mine, own, theirs):
+            found.setdefault(name, getattr(node, "lineno", 0))
     for node, name, _ in imports(source):
-        if name.startswith("keras.src.") or (name[0] != "." and any(map(is_private, name.split(".")))):
+        if PRIVATE_MODULE.match(name) or (name[0] != "." and any(map(is_private, name.split(".")))):
             found.setdefault(name, node.lineno)
+    return found
+
+
+def _privates_of(node: ast.AST, mine: frozenset[str], own: frozenset[str], theirs: frozenset[str]) -> list[str]:
+    """The private names of other libraries that one node of the tree spells."""
+    match node:
+        case ast.Attribute():
+            known = own if ast.unparse(node.value) in mine else own - theirs
+            module = [ast.unparse(node)] if PRIVATE_MODULE.fullmatch(ast.unparse(node)) else []
+            return module + [node.attr] * (is_private(node.attr) and node.attr not in known)
+        case ast.Call():
+            keywords = [keyword.arg for keyword in node.keywords if keyword.arg]
+            return [name for name in keywords if is_private(name) and name not in own - theirs]
+        case ast.Constant(value=str(text)) if re.fullmatch(r"[A-Za-z_][\w.]*", text):
+            return [name for name in _looked_up(text) if name not in own]
+        case ast.JoinedStr() | ast.BinOp():
+            return _glued(node, theirs)
+    return []
+
+
+def _looked_up(text: str) -> list[str]:
+    """The private names, or the private module, that an identifier or a path of them in a string spells."""
+    if PRIVATE_MODULE.match(text):
+        return [text]
+    return [name for name in text.split(".") if is_private(name) and not name.startswith("_keras_sched")]
+
+
+def _glued(node: ast.JoinedStr | ast.BinOp, theirs: frozenset[str]) -> list[str]:
+    """The strings that make a private name, or a path to one, of what they are put together with.
+
+    That is one which begins with an underscore, or with a library's name and a dot; or a part that is a private name of
+    theirs as it stands. Text, which has spaces, is none.
+    """
+    if isinstance(node, ast.JoinedStr):
+        parts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
+    else:
+        parts = [side.value if isinstance(side, ast.Constant) else None for side in (node.left, node.right)]
+    texts = [part for part in parts if isinstance(part, str)]
+    if not all(re.fullmatch(r"[\w.]+", text) for text in texts):
+        return []
+    first = parts[0] if isinstance(parts[0], str) else ""
+    found = [first] if re.match(r"_(?!_|keras_sched)|(keras|tensorflow)\.", first) else []
+    return found + [text for text in texts if text != first and (text in theirs or re.search(r"\._", text))]
+
+
+def frames(source: Source) -> list[str]:
+    """Looks at the call stack."""
+    found = []
+    for node in ast.walk(source.tree):
+        names = [node.attr, ast.unparse(node)] if isinstance(node, ast.Attribute) else []
+        names += [str(node.value)] if isinstance(node, ast.Constant) else []
+        if any(name in FRAMES or FRAME_CALLS.match(name) for name in names):
+            found.append(f"{source.path}:{node.lineno} looks at the call stack")
+    for node, name, _ in imports(source):
+        if name.split(".")[-1] in FRAMES or FRAME_CALLS.match(name):
+            found.append(f"{source.path}:{node.lineno} imports {name}")
     return found
 
 
@@ -210,8 +268,12 @@ def swallowed(source: Source) -> list[str]:
 
 
 def own_words(source: Source) -> list[str]:
-    """Errors that are raised without a function of errors.py having worded them."""
+    """Errors that are raised without a function of errors.py having worded them.
+
+    A class of the file's own that is raised as it is, without a word, is a signal to another function of it.
+    """
     nodes = list(ast.walk(source.tree))
+    signals = {node.name for node in nodes if isinstance(node, ast.ClassDef)}
     worded = {
         ERRORS,
         "SystemExit",
@@ -231,7 +293,10 @@ def own_words(source: Source) -> list[str]:
     return [
         f"{source.path}:{node.lineno} raises {ast.unparse(node.exc)[:60]} in words of its own"
         for node in nodes
-        if isinstance(node, ast.Raise) and node.exc and _head(node.exc) not in worded
+        if isinstance(node, ast.Raise)
+        and node.exc
+        and _head(node.exc) not in worded
+        and ast.unparse(node.exc) not in signals
     ]
 
 
@@ -248,10 +313,15 @@ def _head(raised: ast.expr) -> str:
 
 
 def backend_questions(source: Source) -> list[str]:
-    """Comparisons, matches and look-ups by a backend's name."""
+    """Comparisons, matches and look-ups by a backend's name, and calls that tell it, but for those that show it."""
     found = []
+    texts = [node for node in ast.walk(source.tree) if isinstance(node, ast.JoinedStr)]
+    shown = {part for text in texts for part in ast.walk(text)}
     for node in ast.walk(source.tree):
         asked: list[ast.expr | None] = []
+        tells = isinstance(node, ast.Call) and re.fullmatch(r"keras\.(backend|config)\.backend", ast.unparse(node.func))
+        if tells and node not in shown:
+            found.append(f"{source.path}:{node.lineno} asks for the backend")
         if isinstance(node, ast.Compare):
             asked = [node.left, *node.comparators]
         elif isinstance(node, ast.MatchValue):

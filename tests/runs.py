@@ -66,10 +66,13 @@ def same_bits(model: keras.Model, other: keras.Model) -> bool:
 
 
 def face(optimizer: Any) -> dict[str, Any]:
-    """Everything that an optimizer, or one inside it, shows a reader: its class, attributes and the rate's value."""
+    """What an optimizer, or one inside it, shows a reader: its class and attributes, the rate and its variable's."""
     inside = getattr(optimizer, "inner_optimizer", None)
     shown = {"class": type(optimizer), "learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate))}
     shown |= {f"attribute {name}": value for name, value in vars(optimizer).items()}
+    variable = vars(optimizer).get("_learning_rate")
+    held = vars(variable) if isinstance(variable, keras.Variable) else {}
+    shown |= {f"rate variable's {name}": value for name, value in held.items() if name != "_value"}
     return shown | ({f"inner {name}": value for name, value in face(inside).items()} if inside is not None else {})
 
 

@@ -117,9 +117,8 @@ def test_all_of_them_at_once_in_several_orders(model, bench, undisturbed, tmp_pa
 # What is logged
 
 
-@EITHER_SIDE
-def test_the_logs_of_each_epoch_have_the_last_batchs_values_for_every_callback(model, tmp_path, ours_first):
-    file = tmp_path / "log.csv"
+def logged_beside(model, file, ours_first):
+    """What a log file, a user's own callback and the history have of each epoch."""
     own = []
     others = [
         keras.callbacks.CSVLogger(str(file)),
@@ -127,13 +126,26 @@ def test_the_logs_of_each_epoch_have_the_last_batchs_values_for_every_callback(m
     ]
     callbacks = [scheduled(), *others] if ours_first else [*others, scheduled()]
     history = fit(model, callbacks, EPOCHS, validation_data=data(1)).history
-    rates, momenta = (every[BATCHES - 1 :: BATCHES] for every in values())
     rows = list(csv.DictReader(file.read_text().splitlines()))
-    for logged in (rows, own, [dict(zip(history, row, strict=True)) for row in zip(*history.values(), strict=True)]):
+    return rows, own, [dict(zip(history, row, strict=True)) for row in zip(*history.values(), strict=True)]
+
+
+@EITHER_SIDE
+def test_the_logs_of_each_epoch_have_the_last_batchs_values_for_the_callbacks_after_ours(model, tmp_path, ours_first):
+    rows, own, history = logged_beside(model, tmp_path / "log.csv", ours_first)
+    rates, momenta = (every[BATCHES - 1 :: BATCHES] for every in values())
+    for logged in (rows, own, history) if ours_first else (history,):  # which Keras puts behind all of them
         assert [float(row["learning_rate"]) for row in logged] == rates.tolist()
         assert [float(row["beta_1"]) for row in logged] == momenta.tolist()
+    for logged in (rows, own, history):
         assert all({"loss", "val_loss"} <= set(row) for row in logged)
         assert not any(name.startswith("val_") and "rate" in name for row in logged for name in row)
+
+
+def test_callbacks_before_ours_have_the_logs_that_keras_gives_them(model, tmp_path):
+    rows, own, _ = logged_beside(model, tmp_path / "log.csv", ours_first=False)
+    assert [set(row) for row in own] == [{"loss", "val_loss"}] * EPOCHS
+    assert [set(row) for row in rows] == [{"epoch", "loss", "val_loss"}] * EPOCHS
 
 
 def test_a_user_who_evaluates_in_mid_fit_gets_no_rates_with_the_losses(model):
@@ -146,9 +158,9 @@ def test_a_user_who_evaluates_in_mid_fit_gets_no_rates_with_the_losses(model):
     assert {name for logs in found for name in logs} == {"loss"}
 
 
-def test_early_stopping_can_watch_a_scheduled_value(model):
+def test_early_stopping_after_ours_can_watch_a_scheduled_value(model):
     stop = keras.callbacks.EarlyStopping("learning_rate", mode="max", patience=1)
-    history = fit(model, [stop, ParamScheduler({"lr": SchedLin(0.1, 0.02)}, total_steps=5 * BATCHES)], 5)
+    history = fit(model, [ParamScheduler({"lr": SchedLin(0.1, 0.02)}, total_steps=5 * BATCHES), stop], 5)
     assert len(history.epoch) == 2
 
 
@@ -185,7 +197,8 @@ def test_tensorboard_has_the_scheduled_rate_by_epoch_and_by_batch(model, tmp_pat
     fit(model, beside(scheduled(), board, ours_first), EPOCHS)
     rates, momenta = values()
     written = board.summary.written
-    for name, expected in (("epoch_learning_rate", rates), ("epoch_beta_1", momenta)):
+    epochs = {"epoch_learning_rate": rates} | ({"epoch_beta_1": momenta} if ours_first else {})
+    for name, expected in epochs.items():
         np.testing.assert_allclose(written[name], list(enumerate(expected[BATCHES - 1 :: BATCHES])), rtol=1e-6)
     np.testing.assert_allclose(written["batch_rate"], list(enumerate(rates, start=1)), rtol=1e-6)
 
@@ -290,11 +303,14 @@ def test_of_two_writes_before_the_next_epoch_the_second_counts(model):
 
 
 @EITHER_SIDE
-def test_a_rate_written_that_happens_to_be_the_compiled_one_is_seen(model, ours_first):
+@pytest.mark.parametrize("compiled_rate", [0.01, 0.0625])  # of which the second is itself in float32
+def test_a_write_of_the_compiled_rate_is_none(ours_first, compiled_rate):
+    bench = Bench(keras.optimizers.Adam(compiled_rate))
     ours = ParamScheduler({"lr": SchedNo(0.1, 0.1)})
-    writer = on("on_epoch_end", at(0, lambda model, index: setattr(model.optimizer, "learning_rate", 0.01)))
-    fit(model, beside(ours, writer, ours_first), EPOCHS)
-    np.testing.assert_allclose(ours.hps["lr"], [0.1] * BATCHES + [0.01] * 2 * BATCHES, rtol=1e-6)
+    writer = on("on_epoch_end", at(0, lambda model, index: setattr(model.optimizer, "learning_rate", compiled_rate)))
+    fit(bench.model, beside(ours, writer, ours_first), EPOCHS)
+    np.testing.assert_allclose(ours.hps["lr"], [0.1] * N, rtol=1e-6)
+    assert rate_of(bench.model) == np.float32(compiled_rate)
 
 
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras 3.15's own, on PyTorch
@@ -415,13 +431,14 @@ def test_two_schedulers_stand_around_the_others(model, undisturbed):
         assert (momentum.hps["mom"] == values()[1]).all()
 
 
-def test_a_batch_trained_by_another_callback_takes_the_next_row(model):
+def test_a_batch_trained_by_another_callback_ends_the_schedule_loudly(model):
     x, y = data()
     ours = scheduled()
     extra = on("on_train_batch_end", lambda model, batch: model.train_on_batch(x[:8], y[:8]) if batch == 1 else None)
-    fit(model, [ours, extra], 1)
-    rates = SchedCos(0.1, 0.02)(np.arange(BATCHES + 1) / BATCHES)
-    np.testing.assert_allclose(ours.hps["lr"], rates, rtol=1e-12)
+    with pytest.raises(RuntimeError, match=r"ended before its fit.*train_on_batch.*in a fit of its own"):
+        fit(model, [ours, extra], 1)
+    np.testing.assert_allclose(ours.hps["lr"], SchedCos(0.1, 0.02)(np.arange(2) / BATCHES), rtol=1e-12)
+    assert rate_of(model) == np.float32(0.01)
 
 
 def test_a_fit_inside_the_fit_ends_the_schedule_loudly(model):

@@ -179,12 +179,25 @@ def test_a_fit_helper_with_groups() -> None:
 # Clipping, averages, accumulation
 
 
-def test_a_norm_to_clip_each_group_to() -> None:
-    check(sgd(clipnorm=1.0), {"learning_rate": RATES, "clipnorm": curves((1.0, 0.5), (0.1, 0.01), (0.3, 0.001))})
+@pytest.mark.parametrize("clipping", ["clipnorm", "clipvalue"])
+def test_a_schedule_of_clipping_beside_groups(clipping: str) -> None:
+    check(sgd(**{clipping: 1.0}), {"learning_rate": RATES, clipping: SchedLin(0.5, 0.001)})
 
 
-def test_a_value_to_clip_each_group_to() -> None:
-    check(sgd(), {"learning_rate": RATES, "clipvalue": curves((1.0, 0.5), (0.01, 0.001), (0.1, 0.005))})
+@pytest.mark.parametrize("clipping", ["clipnorm", "clipvalue", "global_clipnorm"])
+@pytest.mark.parametrize("compiled_with", [True, False], ids=["clips", "does not clip"])
+def test_clipping_by_group_is_refused_before_the_first_batch(clipping: str, compiled_with: bool) -> None:
+    make = sgd(**{clipping: 1.0}) if compiled_with else sgd()
+    model = compiled(make)
+    before = model.get_weights()
+    scheds = {"learning_rate": RATES, clipping: curves((1.0, 0.5), (0.1, 0.01), (0.3, 0.001))}
+    message = f"{clipping}.*3 (values|parameter groups).*all gradients of a step"
+    with pytest.raises(ValueError, match=message):
+        train(model, ParamScheduler(scheds, groups=GROUPS))
+    assert largest_difference(before, model.get_weights()) == 0
+    assert int(model.optimizer.iterations) == 0
+    with pytest.raises(ValueError, match=message):
+        scheduled(make(), scheds, steps=N, groups=GROUPS)
 
 
 @pytest.mark.parametrize("clipping", ["clipnorm", "clipvalue"])
@@ -218,9 +231,9 @@ def test_accumulated_gradients_with_groups() -> None:
     check(adam(gradient_accumulation_steps=3), {"learning_rate": RATES, "weight_decay": DECAYS})
 
 
-def test_accumulated_gradients_clipped_by_group() -> None:
-    norms = curves((1.0, 0.5), (0.1, 0.01), (0.3, 0.001))
-    check(sgd(clipnorm=1.0, gradient_accumulation_steps=2), {"learning_rate": RATES, "clipnorm": norms})
+def test_accumulated_gradients_that_are_clipped_with_groups() -> None:
+    make = sgd(clipnorm=1.0, gradient_accumulation_steps=2)
+    check(make, {"learning_rate": RATES, "clipnorm": SchedLin(0.5, 0.001)})
 
 
 def test_amsgrad_and_nesterov() -> None:
@@ -334,7 +347,7 @@ def test_gradients_of_an_embedding() -> None:
         model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[scheduler])
         return model.get_weights()
 
-    scheds = {"learning_rate": RATES[:2], "clipnorm": curves((0.1, 0.01), (0.05, 0.2))}
+    scheds = {"learning_rate": RATES[:2], "clipnorm": SchedLin(0.1, 0.05)}
     eager = run(sgd(), scheds, run_eagerly=True, jit_compile=False)
     assert largest_difference(eager, run(sgd(), scheds)) < TOLERANCE
     assert largest_difference(eager, run(sgd(), scheds | {"learning_rate": RATES[:1] * 2})) > 10 * TOLERANCE

@@ -9,20 +9,24 @@ import keras
 import pytest
 
 import keras_sched
+from keras_sched.step.keras_names import NAMES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_sched"
 PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 FLOORS = {file.strip("`"): int(floor) for floor, file, _ in house.table(PAGE, "Floors")}
-PRIVATE_NAMES = [row[0].strip("`") for row in house.table(PAGE, "Private names")]
+PRIVATE_NAMES = [[name.strip("`"), *about] for name, *about in house.table(PAGE, "Private names")]
 SOURCES = house.package(PACKAGE)
+SEAM = [source for source in SOURCES if source.idea == "step"]
+NAMES_FILE, BACKEND_FILES = "step/keras_names.py", {f"step/{name}.py" for name in ("backend", *house.BACKENDS)}
 OWN = house.defined(SOURCES)
 THEIRS = house.vocabulary(Path(keras.__file__).parent)
-MOST_LINES = 350
+MOST_LINES, MOST_LINES_IN_ALL = 300, 9_000
+MOST_LINES_OF_THE_SEAM, MOST_PRIVATE_NAMES = 2_600, 28
 
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.path.as_posix())
 each_outside_the_seam = pytest.mark.parametrize(
-    "source", [source for source in SOURCES if source.idea != "inject"], ids=lambda source: source.path.as_posix()
+    "source", [source for source in SOURCES if source.idea != "step"], ids=lambda source: source.path.as_posix()
 )
 
 
@@ -58,20 +62,34 @@ def test_an_import_that_goes_up_or_sideways_is_found(line):
 
 
 def test_an_import_out_of_a_folder_is_followed_to_where_it_leads():
-    down = house.read("from ..errors import wrong_value\nfrom .window import Window", "inject/jax_step.py")
-    up = house.read("from ..callbacks import ParamScheduler", "inject/jax_step.py")
+    down = house.read("from ..errors import wrong_value\nfrom .table import Table", "step/jax.py")
+    up = house.read("from ..callbacks import ParamScheduler", "step/jax.py")
     assert house.uphill([down], FLOORS) == []
     assert house.uphill([up], FLOORS)
 
 
 def test_a_circle_of_imports_is_found():
-    circle = [house.read("from . import b", "inject/a.py"), house.read("from .a import x", "inject/b.py")]
-    assert house.cycles([*circle, house.read("", "inject/c.py")], "inject/") == [".inject.a", ".inject.b"]
+    circle = [house.read("from . import b", "step/a.py"), house.read("from .a import x", "step/b.py")]
+    assert house.cycles([*circle, house.read("", "step/c.py")], "step/") == [".step.a", ".step.b"]
 
 
 @each_source
 def test_a_file_holds_one_idea(source):
     assert source.lines <= MOST_LINES
+
+
+def test_the_package_can_be_read_in_a_day():
+    assert sum(source.lines for source in SOURCES) < MOST_LINES_IN_ALL
+
+
+def test_the_seam_can_be_read_in_an_hour():
+    read = [source for source in SOURCES if source.idea in {"step", "snapshot", "freezing", "loop"}]
+    assert {source.unit for source in read} == {"step/", "snapshot.py", "freezing.py", "loop.py"}
+    assert sum(source.lines for source in read) <= MOST_LINES_OF_THE_SEAM
+
+
+def test_each_line_of_a_file_counts():
+    assert house.read("a\n" * 301).lines > MOST_LINES >= house.read("a\n" * 300).lines
 
 
 # Who knows what
@@ -82,10 +100,17 @@ def test_only_the_seam_knows_private_names_of_keras(source):
     assert house.foreign_privates(source, OWN, THEIRS) == {}
 
 
-def test_the_private_names_that_the_seam_uses_are_those_that_architecture_lists():
-    seam = [source for source in SOURCES if source.idea == "inject"]
-    used = {name for source in seam for name in house.foreign_privates(source, house.defined(seam), THEIRS)}
-    assert sorted(used, key=str.lower) == PRIVATE_NAMES
+def test_the_private_names_that_the_seam_uses_are_those_of_the_one_list():
+    users = [source for source in SEAM if source.path.as_posix() != NAMES_FILE]
+    assert len(users) == len(SEAM) - 1
+    used = {name for source in users for name in house.foreign_privates(source, house.defined(SEAM), THEIRS)}
+    assert used == {each.name for each in NAMES}
+
+
+def test_the_one_list_is_short_in_order_and_the_one_of_architecture():
+    assert len(NAMES) <= MOST_PRIVATE_NAMES
+    assert [each.name for each in NAMES] == sorted({each.name for each in NAMES})
+    assert [list(each) for each in NAMES] == PRIVATE_NAMES
 
 
 @pytest.mark.parametrize(
@@ -101,7 +126,19 @@ def test_the_private_names_that_the_seam_uses_are_those_that_architecture_lists(
         "class C(Callback):\n    def f(self):\n        return self._model",
         "class C(Callback):\n    def f(self):\n        return super()._model",
         "from keras.src.backend.common import global_state",
+        "from tensorflow.python.eager import context",
+        "importlib.import_module('keras.src.backend')",
+        "import_module('tensorflow.python.eager.context')",
+        "import_module(f'keras.{src}.backend')",
+        "keras.src.backend.common",
         "import torch._dynamo",
+        "model.evaluate(x, _use_cached_eval_dataset=True)",
+        "class C:\n    def _own(self, _value): ...\ndef f(model):\n    model.set(_value=1)",
+        "getattr(optimizer, f'_{name}')",
+        "getattr(optimizer, f'_{name}_fn')",
+        "getattr(optimizer, f'{prefix}_learning_rate')",
+        "operator.attrgetter(f'{name}._value')",
+        "getattr(optimizer, '_' + name)",
     ],
 )
 def test_a_private_name_of_another_library_is_found(line):
@@ -118,6 +155,11 @@ def test_a_private_name_of_another_library_is_found(line):
         "def _mine(): ...\n_mine()",
         "class C:\n    def __init__(self, other):\n        self._mine = other._mine",
         "setattr(model, '_keras_sched_mine', 1)",
+        "put(model, f'_keras_sched_{name}', 1)",
+        "logs[f'{name}_{group}'] = logs[name + '_0']",
+        "f'{name}._value is none of _ours'",
+        "import_module(f'keras_sched.step.{name}')",
+        "def f(_mine): ...\nclass C:\n    def g(self):\n        self._mine = dict(_mine=1)",
         "result._replace(a=1)",
         "vars(figure)['_ipython_display_'] = show",
         "def f(x):\n    'Ends _in_ a `_name`.'\n    return f'{x}_{x}', x.__name__",
@@ -143,17 +185,52 @@ def _privates(made):
     return {*given, *(name for name in vars(made) if house.is_private(name))} - {"_abc_impl"}
 
 
-@each_outside_the_seam
-def test_only_the_seam_asks_which_backend_is_at_work(source):
-    if source.idea != "backend_choice":
+@each_source
+def test_only_the_files_of_the_backends_ask_which_one_is_at_work(source):
+    if source.path.as_posix() not in {*BACKEND_FILES, "backend_choice.py"}:
         assert house.backend_questions(source) == []
-    assert house.outside_imports(source, house.BACKENDS) == []
+        assert house.outside_imports(source, house.BACKENDS) == []
+
+
+def test_the_files_of_the_backends_are_there():
+    assert {source.path.as_posix() for source in SOURCES} >= BACKEND_FILES
+
+
+@each_source
+def test_nobody_looks_at_the_call_stack(source):
+    assert house.frames(source) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sys._getframe(1)",
+        "getattr(sys, '_getframe')(1)",
+        "inspect.currentframe()",
+        "from inspect import currentframe",
+        "inspect.stack()[1]",
+        "from inspect import stack",
+        "frame.f_back",
+        "frame.f_locals['model']",
+        "error.__traceback__.tb_frame",
+        "traceback.extract_stack()",
+    ],
+)
+def test_a_look_at_the_call_stack_is_found(line):
+    assert house.frames(house.read(line))
+
+
+def test_a_stack_of_ones_own_and_a_signature_are_no_look_at_the_call_stack():
+    text = "with ExitStack() as stack:\n    stack.enter_context(x)\nops.stack(y), inspect.signature(f), self.stack()"
+    assert house.frames(house.read(text)) == []
 
 
 @pytest.mark.parametrize(
     "line",
     [
         "if keras.backend.backend() == 'jax': ...",
+        "kind = keras.backend.backend()",
+        "STEPS[keras.config.backend()]",
         "if backend not in ('tensorflow', 'torch'): ...",
         "match backend:\n    case 'torch': ...",
         "steps = {'jax': 1, 'torch': 2}[backend]",
@@ -161,6 +238,10 @@ def test_only_the_seam_asks_which_backend_is_at_work(source):
 )
 def test_a_question_for_the_backend_is_found(line):
     assert house.backend_questions(house.read(line))
+
+
+def test_to_show_the_name_of_the_backend_is_no_question():
+    assert house.backend_questions(house.read("print(f'Keras on {keras.backend.backend()}')")) == []
 
 
 @each_source
@@ -244,6 +325,7 @@ def test_every_error_is_worded_by_errors_py(source):
         "raise make(x)",
         "def make(x):\n    return ValueError(x)\nraise make(1)",
         "def f():\n    raise LookupError",
+        "class WrongError(Exception): ...\nraise WrongError('no')",
     ],
 )
 def test_an_error_in_words_of_its_own_is_found(line):
@@ -271,5 +353,8 @@ wrong = wrong_type if x else wrong_value
 raise wrong("f", "x", "y", "z")
 raise NoSuggestion("flat")
 raise SystemExit(2)
+class AgainError(Exception):
+    "Caught in this file."
+raise AgainError
 """
     assert house.own_words(house.read(text)) == []

@@ -9,9 +9,8 @@ from oracle import BATCHES, eager, fit, largest_difference, mlp
 from runs import Bench, state
 
 from keras_sched import OneCycle, ParamScheduler, SchedCos, SchedLin
-from keras_sched.inject import Plan, ScheduledFit
-from keras_sched.inject.rows import HostRows, Layout
-from keras_sched.inject.table import Table
+from keras_sched.step import Plan, ScheduledFit
+from keras_sched.step.table import HostRows, Table
 
 SHORT, LONG = 100_000, 10_000_000
 AT_ONCE = 1000  # batches in one call of the train function
@@ -26,7 +25,7 @@ def curves(total):
 
 
 class Drive:
-    """Runs a session's train function without a fit: each call counts as so many batches, and notes the coming row.
+    """Runs the train function of a scheduled fit without its training: each call counts batches, and looks at the rows.
 
     Args:
         model: a compiled model.
@@ -34,55 +33,55 @@ class Drive:
     """
 
     def __init__(self, model, total):
-        self.model, self.total = model, total
+        self.total = total
         self.iterations = 0
         self.loads = self.looked_at = self.wrong = 0
-        self.session = ScheduledFit.of(model)
-        self.session.add([Plan(curves(total), total)], "a test")
-        self.session.begin_epoch(0)
-        self.leaf, self.step = self.session.leaves[0], self.session.step
-        self.leaf.iterations = lambda: self.iterations
-        self.session._iterations_in_flight = lambda leaf, arguments: self.iterations
-        load = self.step.load
-        self.step.load = lambda *arguments: [load(*arguments), setattr(self, "loads", self.loads + 1)]
+        self.counter = model.optimizer._iterations
+        self.counter.assign(0)
+        self.fit = ScheduledFit.of(model)
+        (self.inner,) = self.fit.inner(model.optimizer)
+        self.fit.add(self.inner, Plan(curves(total), total))
+        self.fit.begin_epoch(0)
+        self.table, self.step = self.inner.table, self.fit.step
+        self.step.load, self.step.function = self._load, self._call
 
     def run(self, batches):
-        function = self.session._guarded(self._call)
         for _ in range(0, batches, AT_ONCE):
-            function()
+            self.fit._function(((),))  # as on JAX: a state, without a variable in it
 
-    def _call(self):
+    def row_of(self, iteration):
+        """What the step of this iteration would read: rate and momentum, float32."""
+        window = np.asarray(self.step._windows[0])
+        on_jax = keras.backend.backend() == "jax"  # where the last row says where it starts
+        start = window[-1, :1].view(np.int32)[0] if on_jax else self.step._starts[0].numpy()
+        return window[iteration - int(start)][::2][:2]
+
+    def expected(self, row):
+        columns = curves(self.total)
+        return np.array([columns[name](np.array([row]))[0] for name in self.table.attributes], np.float32)
+
+    def _load(self, *arguments):
+        self.loads += 1
+        type(self.step).load(self.step, *arguments)
+
+    def _call(self, *arguments):
         if self.loads != self.looked_at or self.iterations % 100_000 == 0:
             for row in (self.iterations, self.iterations + AT_ONCE - 1):
                 self.wrong += not np.array_equal(self.row_of(row), self.expected(row))
             self.looked_at = self.loads
         self.iterations += AT_ONCE
-
-    def row_of(self, iteration):
-        """What the step of this iteration would read: rate and momentum, float32."""
-        window = self.step.windows[0]
-        if keras.backend.backend() == "jax":
-            high, low = np.asarray(window[-1])[:2]  # the last row says where it starts
-            start = high * 65_536 + low
-        else:
-            start = self.step.starts[0].numpy()
-        return np.asarray(window[iteration - int(start)])[::2][:2]
-
-    def expected(self, row):
-        columns = curves(self.total)
-        return np.array([columns[name](np.array([row]))[0] for name in self.leaf.table.attributes], np.float32)
+        self.counter.assign(self.iterations)
 
 
 @pytest.fixture
-def long_steps(backend, monkeypatch):
+def windows(backend):
     if backend == "torch":
-        pytest.skip("PyTorch has no window: its rows are counted on the host, see the next test")
-    monkeypatch.setattr("keras_sched.inject.session.own_batches", lambda model: AT_ONCE)
+        pytest.skip("PyTorch has no window: its rows are counted on the host")
 
 
 @pytest.mark.parametrize("long", [LONG // 10, pytest.param(LONG, marks=pytest.mark.slow)])
-def test_millions_of_batches_at_the_seam_read_the_right_rows_in_constant_memory(long_steps, long):
-    model, peaks = mlp(keras.optimizers.Adam(0.01)), {}
+def test_millions_of_batches_at_the_seam_read_the_right_rows_in_constant_memory(windows, long):
+    model, peaks = mlp(keras.optimizers.Adam(0.01), steps_per_execution=AT_ONCE), {}
     for total in (AT_ONCE, SHORT, long):  # the first to warm up
         tracemalloc.start()
         drive = Drive(model, total)
@@ -91,15 +90,21 @@ def test_millions_of_batches_at_the_seam_read_the_right_rows_in_constant_memory(
         tracemalloc.stop()
         assert drive.wrong == 0
         assert drive.iterations == total
-        assert len(drive.leaf.used) <= 1, "the account of a run without a gap is one span"
-        drive.session.end()
+        drive.fit.end()
+        assert drive.inner._used == [(0, total)], "the account of a run without a gap is one span"
     assert peaks[long] < 1.1 * peaks[SHORT] + 2**21
-    rows = drive.leaf.table.window_rows
+    rows = drive.table.window_rows * 3 // 4  # the rest of a window are rows that were run
     assert drive.loads <= long / (rows - AT_ONCE) + 2, "a window is filled once, not looked at in each batch"
 
 
 def host_rows(total):
-    return HostRows(Table(curves(total), {"learning_rate": 0.1, "beta_1": 0.9}, total))
+    """The rows of a run, as the steps of this backend take them that are not compiled."""
+    table = Table(curves(total), {"learning_rate": 0.1, "beta_1": 0.9}, total)
+    if keras.backend.backend() != "torch":
+        return HostRows(table)
+    from keras_sched.step.torch import _as_rates
+
+    return HostRows(table, as_rates=_as_rates)
 
 
 def as_given(rates):
@@ -134,20 +139,13 @@ def test_ten_million_batches_of_rows_on_the_host_are_the_tables():
 
 
 @pytest.mark.parametrize(("place", "row"), [(-1, 0), (2, 2), (3, 2), (1000, 2)])
-def test_a_step_outside_the_window_takes_its_nearest_row(backend, monkeypatch, place, row):
-    if backend == "torch":
-        pytest.skip("PyTorch has no window: its rows are counted on the host")
+def test_a_step_outside_the_window_takes_its_nearest_row(windows, backend, monkeypatch, place, row):
     monkeypatch.setattr(Table, "window_rows", 3)
-    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
-    table = Table(curves(100), {"learning_rate": 0.1}, 100)
-    layout, window = Layout(table, optimizer), table.window(0)
-    if backend == "jax":
-        from keras_sched.inject.jax_step import _row, _start_row
-
-        window = np.concatenate([window, _start_row(0, window.shape[1])])
-    else:
-        from keras_sched.inject.tensorflow_step import _row
-    rate = _row(layout, keras.ops.convert_to_tensor(window), keras.ops.convert_to_tensor(place))["learning_rate"][0]
+    drive = Drive(mlp(keras.optimizers.Adam(0.01)), 100)
+    since = keras.ops.convert_to_tensor(place, dtype="int64" if backend == "tensorflow" else "int32")
+    window = (drive.step._windows[0],) if backend == "jax" else ()
+    rate = drive.step._row(0, *window, since, 0)["learning_rate"][0]
+    drive.fit.end()
     assert float(rate) == np.float32(curves(100)["learning_rate"](np.array([row]))[0])
 
 
@@ -168,18 +166,18 @@ def tiny_windows(monkeypatch):
     monkeypatch.setattr(Table, "window_rows", 3)
     monkeypatch.setattr(HostRows, "_compute", _three_rows(HostRows._compute))
     firsts = []
-    window, values = Table.window, Table.values
+    window, values = Table.rows, Table.values
 
-    def noted_window(table, first):
+    def noted_window(table, first, count):
         firsts.append(first)
-        return window(table, first)
+        return window(table, first, count)
 
     def noted_values(table, attribute, rows):
         if attribute == "learning_rate" and isinstance(rows, range) and len(rows) == 3:
             firsts.append(rows[0])
         return values(table, attribute, rows)
 
-    monkeypatch.setattr(Table, "window", noted_window)
+    monkeypatch.setattr(Table, "rows", noted_window)
     if keras.backend.backend() == "torch":
         monkeypatch.setattr(Table, "values", noted_values)
     return firsts

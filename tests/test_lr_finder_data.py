@@ -10,6 +10,9 @@ import pytest
 
 from keras_sched import LRFinder, SchedExp, lr_find
 
+# Keras 3.15's own, on PyTorch with a new NumPy: `pytest.warns` emits again what it was not to find.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 ROWS, BATCH = 22, 4  # six batches an epoch, the last one of two rows
 ENDS = {"start_lr": 1e-3, "end_lr": 0.5}
 NUM_IT = 14  # two epochs and two batches
@@ -222,8 +225,17 @@ def test_a_model_takes_as_many_batches_in_a_call_again_after_the_search(backend)
         pytest.skip("Keras has no steps_per_execution there")
     model = compiled(steps_per_execution=3)
     lr_find(model, *rows(), num_it=6, show_plot=False, verbose=0, suggest_funcs=())
-    model.fit(*rows(), batch_size=BATCH, epochs=6, verbose=0, callbacks=[LRFinder(num_it=6)])
     assert model.steps_per_execution == 3
+
+
+def test_a_finder_in_a_fit_that_takes_several_batches_in_a_call_is_an_error_before_a_weight_moves(backend):
+    if backend == "torch":
+        pytest.skip("Keras has no steps_per_execution there")
+    model = compiled(steps_per_execution=3)
+    before = model.get_weights()
+    with pytest.raises(RuntimeError, match=r"`LRFinder` .*steps_per_execution=3.*Use `lr_find`"):
+        model.fit(*rows(), batch_size=BATCH, epochs=6, verbose=0, callbacks=[LRFinder(num_it=6)])
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
 @pytest.mark.parametrize("mode", [{"run_eagerly": True}, {"jit_compile": False}])
@@ -474,8 +486,9 @@ def test_a_search_which_has_diverged_takes_no_batch_more_than_keras_has_read(bac
         assert next(taken) == len(found.lrs)
 
 
-def test_a_generator_that_ends_before_ends_the_search():
-    found = search(compiled, (each for each in list(batches(*rows()))[:8]))
+def test_a_generator_that_ends_before_ends_the_search_with_a_warning():
+    with pytest.warns(UserWarning, match=rf"ended after 8 of {NUM_IT} batches.*may be far too low"):
+        found = search(compiled, (each for each in list(batches(*rows()))[:8]), suggest_funcs=lambda lrs, *_: lrs[0])
     assert found.stopped == "data ended"
     assert len(found.lrs) == 8
 

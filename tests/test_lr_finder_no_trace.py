@@ -59,6 +59,12 @@ def sees_nothing_of(search, make=compiled):
     return trained(model) == expected
 
 
+def trained_once():
+    model = compiled()
+    trained(model, epochs=1)
+    return model
+
+
 class Broken(keras.utils.PyDataset):
     """Data that raises at its fourth batch."""
 
@@ -180,7 +186,6 @@ def test_after_several_searches_and_measuring_on_other_data():
 @pytest.mark.parametrize(
     "make",
     [
-        unbuilt,
         lambda: compiled(optimizer=keras.optimizers.SGD(0.01, momentum=0.9, gradient_accumulation_steps=4)),
         lambda: compiled(optimizer=keras.optimizers.Nadam(0.01)),
         lambda: compiled(optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01), 2.0**20, 2)),
@@ -192,13 +197,18 @@ def test_whatever_the_model_and_its_optimizer(make):
     assert sees_nothing_of(lambda model: lr_find(model, *rows(), batch_size=BATCH, num_it=14, **QUIET), make)
 
 
-def test_a_model_that_was_trained_goes_on_as_if_there_had_been_no_search():
-    def make():
-        model = compiled()
-        trained(model)
-        return model
+@pytest.mark.parametrize("make", [compiled, unbuilt])
+def test_a_model_that_was_never_trained_has_its_first_weights_and_the_random_numbers_again(make):
+    weights = compiled().get_weights()
+    model = make()
+    before = random_numbers()
+    lr_find(model, *rows(), batch_size=BATCH, num_it=14, **QUIET)
+    assert random_numbers() == before
+    assert untrained(model, weights)
 
-    assert sees_nothing_of(lambda model: lr_find(model, *rows(), batch_size=BATCH, num_it=14, **QUIET), make)
+
+def test_a_model_that_was_trained_goes_on_as_if_there_had_been_no_search():
+    assert sees_nothing_of(lambda model: lr_find(model, *rows(), batch_size=BATCH, num_it=14, **QUIET), trained_once)
 
 
 def test_the_history_of_the_last_fit_and_its_end_stay():
@@ -210,9 +220,10 @@ def test_the_history_of_the_last_fit_and_its_end_stay():
     assert model.stop_training is True
 
 
-def test_shuffled_data_comes_in_the_same_order_after_a_search():
-    expected = trained(compiled(), shuffle=True)
-    model = compiled()
+@pytest.mark.parametrize("make", [compiled, trained_once])
+def test_shuffled_data_comes_in_the_same_order_after_a_search(make):
+    expected = trained(make(), shuffle=True)
+    model = make()
     lr_find(model, *rows(), batch_size=BATCH, num_it=14, **QUIET)
     assert trained(model, shuffle=True) == expected
 
@@ -256,6 +267,10 @@ def with_finder(*others, data=None, finder=None, **arguments):
 
 def test_after_a_fit_with_a_finder():
     assert sees_nothing_of(with_finder())
+
+
+def test_after_a_fit_with_a_finder_of_a_model_that_was_trained():
+    assert sees_nothing_of(with_finder(), trained_once)
 
 
 def test_after_a_fit_with_a_finder_of_a_model_that_was_not_built():
@@ -309,13 +324,33 @@ def test_after_the_data_of_a_fit_with_a_finder_failed(error, backend):
     assert sees_nothing_of(search)
 
 
-def test_the_weights_are_given_back_at_once_where_a_callback_failed():
+def untrained(model, weights):
+    """Whether the model has these weights to the bit, and its optimizer has made no step."""
+    same = all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+    return same and float(keras.ops.convert_to_numpy(model.optimizer.iterations)) == 0
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [lambda model: model.fit(*rows(), epochs=0, verbose=0), lambda model: lr_find(model, *rows(), num_it=6, **QUIET)],
+)
+def test_the_weights_are_given_back_when_the_next_fit_begins_where_a_callback_failed(begin):
     model = compiled()
-    before = [weight.tobytes() for weight in model.get_weights()]
+    before = model.get_weights()
     with pytest.raises(OSError, match="it failed"):
         with_finder(At("on_train_batch_end", fail))(model)
-    assert [weight.tobytes() for weight in model.get_weights()] == before
-    assert float(keras.ops.convert_to_numpy(model.optimizer.iterations)) == 0
+    begin(model)
+    assert untrained(model, before)
+
+
+def test_the_weights_are_given_back_at_once_where_the_step_failed():
+    loss, model = Fails(), compiled()
+    model.compile(keras.optimizers.Adam(0.01), loss, run_eagerly=True)
+    before = model.get_weights()
+    loss.left, loss.error = 5, OSError("it failed")
+    with pytest.raises(OSError, match="it failed"):
+        with_finder()(model)
+    assert untrained(model, before)
 
 
 def test_what_is_loaded_after_a_fit_with_a_finder_failed_is_kept():

@@ -1,5 +1,6 @@
 """Everything that a training run changes comes back, to the bit."""
 
+import contextlib
 import gc
 import os
 import random
@@ -11,7 +12,9 @@ import pytest
 from keras.src.backend.common import global_state  # noqa: TID251 - to know whether there is a global seed generator
 
 from keras_sched import snapshot
-from keras_sched.inject import building, state
+from keras_sched.snapshot import Snapshot
+from keras_sched.step import backend as backend_of_the_step
+from keras_sched.step import state
 
 ROWS, COLUMNS, BATCH = 22, 4, 4  # six batches, the last one ragged
 
@@ -118,6 +121,20 @@ def search(model, *, epochs=1, error=None, at=2, **arguments):
     pytest.fail("nothing was raised")
 
 
+@contextlib.contextmanager
+def kept(model, cache_dir=None, data=None):
+    """A snapshot that is taken at once and put back at the end."""
+    with Snapshot(model, cache_dir, data) as taken:
+        taken.take()
+        yield taken
+
+
+def with_optimizer(model):
+    """The model with the optimizer's variables, which the first `fit` would make."""
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
 def seeded(make):
     keras.utils.set_random_seed(11)
     return make()
@@ -127,15 +144,14 @@ def assert_no_trace(make, run, **arguments):
     """`run`, in between a take and a restore, changes nothing in what the fit after it gives."""
     control = train(seeded(make), **arguments)
     model = seeded(make)
-    building.build_like_fit(model, *rows(), batch_size=BATCH, **arguments)
-    with snapshot.take(model):
+    with kept(model):
         run(model)
     assert train(model, **arguments) == control
 
 
 def assert_all_comes_back(model, run):
     before = content(model)
-    with snapshot.take(model):
+    with kept(model):
         run(model)
         assert content(model) != before
     assert content(model) == before
@@ -155,8 +171,8 @@ def test_every_variable_of_every_kind_of_optimizer_comes_back(name):
     if name == "several" and not hasattr(keras.optimizers, "MultiOptimizer"):
         pytest.skip("this Keras has no MultiOptimizer")
     model = compiled(OPTIMIZERS[name](), "mixed_float16" if name == "loss scale" else None)
-    building.build_like_fit(model, *rows(), batch_size=BATCH)
-    assert model.optimizer.built
+    with kept(model):
+        assert model.optimizer.built
     assert_all_comes_back(model, disturb)
 
 
@@ -197,7 +213,7 @@ class Broken(keras.utils.PyDataset):
 def test_all_comes_back_after_a_death_in_the_data(good, compiled_once):
     model = compiled_once
     before = content(model)
-    with snapshot.take(model):
+    with kept(model):
         disturb(model)
         with pytest.raises(Exception, match=r"ZeroDivision|^$"):  # TensorFlow wraps it
             model.fit(Broken(good), verbose=0, shuffle=False)
@@ -207,16 +223,18 @@ def test_all_comes_back_after_a_death_in_the_data(good, compiled_once):
 
 def test_metrics_that_the_search_made_are_left_empty():
     model = compiled()
-    with snapshot.take(model):
-        building.build_like_fit(model, *rows(), batch_size=BATCH)
-        disturb(model)
+    known = len(model.metrics_variables)
+    with kept(model):
+        search(model)
+        assert len(model.metrics_variables) > known
+        assert any(np.any(keras.ops.convert_to_numpy(variable.value)) for variable in model.metrics_variables)
     assert all(not np.any(keras.ops.convert_to_numpy(variable.value)) for variable in model.metrics_variables)
 
 
 def test_one_snapshot_can_be_put_back_many_times(compiled_once):
     model = compiled_once
     before = content(model)
-    with snapshot.take(model) as taken:
+    with kept(model) as taken:
         for _ in range(3):  # what one run was given to write into must not be what the next one is given
             search(model)
             taken.restore()
@@ -234,8 +252,7 @@ def test_the_compiled_step_is_kept(backend):
             return inputs
 
     model = compiled(model=keras.Sequential([keras.Input((COLUMNS,)), Counting(), keras.layers.Dense(1)]))
-    building.build_like_fit(model, *rows(), batch_size=BATCH)
-    with snapshot.take(model):
+    with kept(model):
         search(model)
     traced = len(calls)
     train(model)
@@ -255,8 +272,7 @@ def test_jax_compiles_nothing_again(backend):
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     model = compiled()
-    building.build_like_fit(model, *rows(), batch_size=BATCH)
-    with snapshot.take(model):
+    with kept(model):
         search(model)
     known = len(compiled_parts)
     search(model)
@@ -266,7 +282,8 @@ def test_jax_compiles_nothing_again(backend):
 def test_what_is_put_back_in_mid_fit_stays(compiled_once):
     class Midway(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            self.taken = snapshot.take(self.model)
+            self.taken = Snapshot(self.model)
+            self.taken.take()
             self.before = content(self.model)
 
         def on_train_batch_end(self, batch, logs=None):
@@ -278,6 +295,47 @@ def test_what_is_put_back_in_mid_fit_stays(compiled_once):
     midway = Midway()
     train(model, callbacks=[midway])
     assert content(model) == midway.before
+
+
+class Rewinds(keras.callbacks.Callback):
+    """Takes a snapshot before the first batch, and rewinds it after the third, in a fit that goes on."""
+
+    def on_train_begin(self, logs=None):
+        self.taken = Snapshot(self.model)
+        self.taken.take()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 2:
+            backend_of_the_step().attach_state(self.model)
+            self.taken.rewind()
+
+
+def test_a_fit_goes_on_from_a_rewound_snapshot_with_the_batches_that_follow():
+    keras.utils.set_random_seed(11)
+    plain = [keras.Input((COLUMNS,)), keras.layers.Dense(5, activation="relu"), keras.layers.Dense(1)]
+    model = keras.Sequential(plain)
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    other = keras.models.clone_model(model)
+    other.set_weights(model.get_weights())
+    other.compile(keras.optimizers.Adam(0.01), "mse")
+    x, y = rows()
+    model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[Rewinds()])
+    other.fit(x[3 * BATCH :], y[3 * BATCH :], batch_size=BATCH, shuffle=False, verbose=0)
+    for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_rewind_leaves_the_random_numbers_and_what_the_fit_has_set():
+    model = compiled()
+    random.seed(3)
+    expected = [random.random() for _ in range(2)][1]  # noqa: S311
+    random.seed(3)
+    with kept(model) as taken:
+        random.random()  # noqa: S311
+        model.stop_training = True
+        taken.rewind()
+        assert random.random() == expected  # noqa: S311
+        assert model.stop_training
 
 
 class Bare(keras.Model):
@@ -299,73 +357,45 @@ class Weighted(keras.layers.Layer):
         return keras.ops.matmul(inputs, self.kernel)
 
 
-def test_a_model_that_is_not_built_yet_gets_the_weights_that_fit_would_have_given_it():
-    assert_no_trace(lambda: compiled(model=Bare()), search, shuffle=True)
-
-
 def batches(numbers=np.random):
     while True:
         x = numbers.normal(size=(BATCH, COLUMNS)).astype("float32")
         yield x, x.sum(axis=1, keepdims=True)
 
 
-def test_a_generator_that_was_looked_at_begins_where_it_began():
-    steps = {"steps_per_epoch": 3, "epochs": 1, "shuffle": False}
-    keras.utils.set_random_seed(11)
-    control = train(compiled(), batches(np.random.default_rng(1)), **steps)
-    keras.utils.set_random_seed(11)
-    model = compiled()
-    x = building.build_like_fit(model, batches(np.random.default_rng(1)), steps_per_epoch=3)
-    assert train(model, x, **steps) == control
-
-
-def test_looking_at_a_generator_draws_nothing_that_the_next_fit_would_draw():
-    model = compiled()
+def test_a_snapshot_reads_no_data():
+    data = batches()
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
-    building.build_like_fit(model, batches(), steps_per_epoch=3)
-    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
-
-
-def test_a_model_that_is_built_is_not_built_again():
-    model = compiled()
-    building.build_like_fit(model, *rows())
-    unread = batches()
-    assert building.build_like_fit(model, unread) is unread
+    with kept(compiled(), data=data):
+        assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
 
 
 class FromWithin(keras.callbacks.Callback):
     """Takes its snapshot as a callback can: when training has begun, and Keras still builds at the first batch."""
 
     def on_train_begin(self, logs=None):
-        self.taken = snapshot.take(self.model)
-        step = self.model.train_function
-
-        def completing(*arguments):
-            self.taken.complete(arguments[-1])
-            return step(*arguments)
-
-        self.model.train_function = completing
+        self.taken = Snapshot(self.model)
+        self.taken.take()
 
     def on_train_end(self, logs=None):
-        self.taken.restore()
-        self.taken.close()
-        self.model.train_function = None
+        with self.taken:
+            pass
 
 
-@pytest.mark.parametrize("make", [compiled, lambda: compiled(model=Bare())], ids=["built", "not built"])
-def test_a_snapshot_taken_within_a_fit_knows_what_the_first_batch_builds(make):
+def test_a_snapshot_taken_within_a_fit_leaves_no_trace_of_it():
     x, y = rows()
     keras.utils.set_random_seed(11)
-    control = train(make(), x, y, shuffle=True)
+    control = train(compiled(), x, y, shuffle=False)
     keras.utils.set_random_seed(11)
-    model = make()
-    model.fit(x, y, verbose=0, callbacks=[FromWithin()])
-    assert train(model, x, y, shuffle=True) == control
+    model = compiled()
+    model.fit(x, y, verbose=0, shuffle=False, callbacks=[FromWithin()])
+    assert train(model, x, y, shuffle=False) == control
 
 
 def test_weights_that_appeared_since_are_not_passed_over_in_silence():
     model = compiled(model=Bare())
-    taken = snapshot.take(model)
+    taken = Snapshot(model)
+    taken.take()
     model(rows()[0])
     with pytest.raises(RuntimeError, match=r"first values are not known.*Build the model first"):
         taken.restore()
@@ -432,30 +462,18 @@ def test_every_optimizer_and_metric_that_a_model_has_is_remembered(backend):
     assert_no_trace(make, search, shuffle=False)
 
 
-@pytest.mark.parametrize("inner", [False, True])
-def test_variables_that_an_optimizer_was_given_since_are_taken_away(inner):
-    optimizer = keras.optimizers.Adam(0.01)
-    model = compiled(keras.optimizers.LossScaleOptimizer(optimizer) if inner else optimizer)
-    with snapshot.take(model):
-        known = list(map(id, model.optimizer.variables))
-        optimizer.add_variable((3,))
-        assert len(model.optimizer.variables) > len(known)
-    assert list(map(id, model.optimizer.variables)) == known
-    optimizer.apply([keras.ops.ones(weight.shape) for weight in model.trainable_weights])
-
-
 def test_what_fit_sets_on_a_model_is_as_it_was():
     model = compiled()
     history = model.history = keras.callbacks.History()
     model.stop_training = True
-    with snapshot.take(model):
+    with kept(model):
         model._initial_epoch, model.history, model.stop_training = 3, keras.callbacks.History(), False
     assert (model.history, model.stop_training, model._initial_epoch) == (history, True, None)
 
 
 def test_a_model_that_had_no_history_has_none():
     model = compiled()
-    with snapshot.take(model):
+    with kept(model):
         model.history = keras.callbacks.History()
     assert not hasattr(model, "history")
 
@@ -484,7 +502,7 @@ def test_every_global_generator_draws_what_it_would_have_drawn(used):
     keras.utils.set_random_seed(5)
     if used:
         draws()
-    with snapshot.take(compiled()):
+    with kept(compiled()):
         first = draws()
     assert draws() == first
 
@@ -500,7 +518,7 @@ def test_the_data_s_own_generators_are_put_back():
             return self.numpy.random(), self.old.random(), self.python.random()
 
     data = Own()
-    with snapshot.take(compiled(), data=data):
+    with kept(compiled(), data=data):
         first = data.draw()
     assert data.draw() == first
 
@@ -510,7 +528,7 @@ def test_a_torch_loader_with_its_own_generator_shuffles_as_it_would_have():
     loader = torch.utils.data.DataLoader(
         list(range(20)), shuffle=True, generator=torch.Generator().manual_seed(4), batch_size=5
     )
-    with snapshot.take(compiled(), data=loader):
+    with kept(compiled(), data=loader):
         first = [batch.tolist() for batch in loader]
     assert [batch.tolist() for batch in loader] == first
 
@@ -538,9 +556,9 @@ def test_each_dtype_and_shape_comes_back_to_the_bit(dtype, where, tmp_path):
     special = [-0.0, np.nan, np.inf] if "float" in dtype else [0, 1, 1]
     layer = Holding(np.array([special, [1, 0, 1]]), 1, np.zeros((0, 3)), dtype=dtype)
     model = compiled(model=keras.Sequential([keras.Input((2,)), layer, keras.layers.Dense(1)]))
-    building.build_optimizer(model)
+    with_optimizer(model)
     before = content(model)
-    with snapshot.take(model, tmp_path if where == "file" else None):
+    with kept(model, tmp_path if where == "file" else None):
         disturb(model)
         assert content(model)[:3] != before[:3]
     assert content(model) == before
@@ -550,7 +568,7 @@ def test_gradients_are_none_again_on_torch(backend):
     if backend != "torch":
         pytest.skip("gradients stay on the weights on PyTorch only")
     model = compiled()
-    with snapshot.take(model):
+    with kept(model):
         search(model)
         assert model.trainable_variables[0].value.grad is not None
     assert all(variable.value.grad is None for variable in model.trainable_variables)
@@ -563,10 +581,10 @@ def test_a_torch_module_s_buffers_and_mode_come_back(backend):
 
     module = torch.nn.BatchNorm1d(COLUMNS)
     model = compiled(model=keras.Sequential([keras.layers.TorchModuleWrapper(module), keras.layers.Dense(1)]))
-    building.build_like_fit(model, *rows(), batch_size=BATCH)
+    train(model, epochs=1)
     module.eval()
     before = {name: buffer.tolist() for name, buffer in module.named_buffers()}
-    with snapshot.take(model):
+    with kept(model):
         search(model)
         assert {name: buffer.tolist() for name, buffer in module.named_buffers()} != before
         assert module.training
@@ -577,30 +595,38 @@ def test_a_torch_module_s_buffers_and_mode_come_back(backend):
 # Where the copies lie
 
 
-def test_with_cache_dir_the_copies_are_in_one_file_of_that_folder(tmp_path):
-    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
-    model = compiled()
-    building.build_optimizer(model)
+def test_with_cache_dir_the_copies_are_in_that_folder_in_a_file_that_nobody_sees(tmp_path, monkeypatch):
+    opened = []
+    make = snapshot.tempfile.TemporaryFile
+
+    def noted(**arguments):
+        opened.append((arguments, make(**arguments)))
+        return opened[-1][1]
+
+    monkeypatch.setattr(snapshot.tempfile, "TemporaryFile", noted)
+    model = with_optimizer(compiled())
     before = content(model)
-    with snapshot.take(model, tmp_path):
-        (file,) = set(tmp_path.iterdir()) - {tmp_path / "mine.txt"}
-        assert file.stat().st_size >= sum(np.prod(weight.shape) * 4 for weight in model.weights)
+    with kept(model, tmp_path):
+        ((arguments, file),) = opened
+        assert arguments == {"dir": tmp_path}
+        assert file.seek(0, os.SEEK_END) >= sum(np.prod(weight.shape) * 4 for weight in model.weights)
         disturb(model)
     assert content(model) == before
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert file.closed
+    assert not list(tmp_path.iterdir())
 
 
 def test_with_cache_dir_no_copy_stays_in_memory(tmp_path, monkeypatch):
     import weakref
 
-    seen, keep = [], snapshot._File.keep
+    seen, keep = [], snapshot._Store.keep
 
     def watched(self, array):
         seen.append(weakref.ref(array))
         return keep(self, array)
 
-    monkeypatch.setattr(snapshot._File, "keep", watched)
-    with snapshot.take(compiled(), tmp_path):
+    monkeypatch.setattr(snapshot._Store, "keep", watched)
+    with kept(compiled(), tmp_path):
         gc.collect()
         assert len(seen) > 10
         assert not any(ref() is not None for ref in seen)
@@ -610,14 +636,15 @@ def test_in_memory_there_is_one_copy_and_it_is_nobody_else_s(compiled_once):
     model = compiled_once
     kept = []
 
-    class Watching(snapshot._Memory):
+    class Watching(snapshot._Store):
         def keep(self, array):
             kept.append(array)
             return super().keep(array)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot, "_Memory", Watching)
-        taken = snapshot.take(model)
+        patch.setattr(snapshot, "_Store", Watching)
+        taken = Snapshot(model)
+        taken.take()
     copies = [array.copy() for array in kept]
     size = sum(keras.ops.convert_to_numpy(variable.value).nbytes for variable in state.variables(model))
     assert sum(array.nbytes for array in kept) <= size
@@ -631,7 +658,7 @@ def test_in_memory_there_is_one_copy_and_it_is_nobody_else_s(compiled_once):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_the_file_is_gone_after_a_failure_within(error, tmp_path):
-    with pytest.raises(error), snapshot.take(compiled(), tmp_path):
+    with pytest.raises(error), kept(compiled(), tmp_path):
         raise error
     assert not list(tmp_path.iterdir())
 
@@ -640,32 +667,40 @@ def test_the_file_is_gone_when_taking_fails(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(snapshot._File, "keep", full)
+    monkeypatch.setattr(snapshot._Store, "keep", full)
     with pytest.raises(OSError, match="No space left") as _caught:  # whose traceback holds the half-made snapshot
-        snapshot.take(compiled(), tmp_path)
+        Snapshot(compiled(), tmp_path).take()
     assert not list(tmp_path.iterdir())
 
 
-def test_the_file_is_gone_when_nobody_closes_it(tmp_path):
-    taken = snapshot.take(compiled(), tmp_path)
-    assert list(tmp_path.iterdir())
-    del taken
-    gc.collect()
-    assert not list(tmp_path.iterdir())
+def test_where_taking_fails_the_error_is_its_own(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(snapshot._Store, "keep", full)
+    model = compiled()
+    model.stop_training = True
+    with pytest.raises(OSError, match="No space left"), kept(model, tmp_path):
+        pytest.fail("it was taken")
+    assert model.stop_training
 
 
-def test_the_file_is_gone_when_python_ends(run_script, tmp_path):
+def test_the_file_is_gone_when_python_is_killed(run_script, tmp_path):
     folder = tmp_path / "cache"
     folder.mkdir()
     script = """
-        import os, sys, keras
-        from keras_sched import snapshot
+        import os, signal, sys, keras
+        from keras_sched.snapshot import Snapshot
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         model.compile("adam", "mse")
-        taken = snapshot.take(model, sys.argv[1])
-        print(len(os.listdir(sys.argv[1])))
+        taken = Snapshot(model, sys.argv[1])
+        taken.take()
+        print("taken", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL) if len(sys.argv) > 2 else None
         """
-    assert run_script(script, folder).split()[-1] == "1"
+    assert run_script(script, folder).split()[-1] == "taken"
+    with pytest.raises(pytest.fail.Exception, match="exited with -9"):
+        run_script(script, folder, "kill")
     assert not list(folder.iterdir())
 
 
@@ -681,14 +716,14 @@ def test_a_cache_dir_that_is_no_folder_is_refused_before_anything(given, kind, m
     (tmp_path / "file").write_text("", encoding="utf-8")
     model = compiled()
     with pytest.raises(kind, match=message):
-        snapshot.take(model, str(tmp_path / given) if isinstance(given, str) else given)
+        Snapshot(model, str(tmp_path / given) if isinstance(given, str) else given)
     assert not model.optimizer.built
 
 
 def test_a_cache_dir_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(ValueError, match="cannot be written to"):
-        snapshot.take(compiled(), tmp_path)
+        Snapshot(compiled(), tmp_path)
 
 
 # When putting back goes wrong
@@ -696,9 +731,10 @@ def test_a_cache_dir_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch)
 
 def test_what_cannot_be_put_back_is_named_and_all_else_is_put_back(monkeypatch):
     model = compiled()
-    building.build_optimizer(model)
+    with_optimizer(model)
     before = content(model)
-    taken = snapshot.take(model)
+    taken = Snapshot(model)
+    taken.take()
     disturb(model)
     broken = model.layers[0].kernel
     key = id(broken)
@@ -717,9 +753,10 @@ def test_what_cannot_be_put_back_is_named_and_all_else_is_put_back(monkeypatch):
 
 def test_ctrl_c_while_putting_back_is_answered_when_all_is_back(monkeypatch):
     model = compiled()
-    building.build_optimizer(model)
+    with_optimizer(model)
     before = content(model)
-    taken = snapshot.take(model)
+    taken = Snapshot(model)
+    taken.take()
     disturb(model)
     pressed = []
     key = id(model.layers[0].kernel)
@@ -738,7 +775,8 @@ def test_ctrl_c_while_putting_back_is_answered_when_all_is_back(monkeypatch):
 
 
 def test_a_closed_snapshot_says_so():
-    taken = snapshot.take(compiled())
+    taken = Snapshot(compiled())
+    taken.take()
     taken.close()
     with pytest.raises(RuntimeError, match="closed snapshot"):
         taken.restore()
@@ -750,16 +788,16 @@ def test_a_model_without_values_is_refused_with_the_cause(backend):
     model = compiled()
     model.layers[0].kernel._value = None
     with pytest.raises(RuntimeError, match="without a value; a fit that died"):
-        snapshot.take(model)
+        Snapshot(model).take()
 
 
 def test_a_model_whose_arrays_a_dying_step_took_along_comes_back(backend):
     if backend != "jax":
         pytest.skip("a step is given its arrays for good on JAX only")
     model = compiled()
-    building.build_optimizer(model)
+    with_optimizer(model)
     before = content(model)
-    with snapshot.take(model):
+    with kept(model):
         for variable in state.variables(model):
             variable.value.delete()
     assert content(model) == before
@@ -773,8 +811,7 @@ def test_sharded_variables_come_back_with_their_sharding(run_script, backend):
         pytest.skip("Keras distributes by layout on JAX only")
     script = """
         import jax, keras, numpy as np
-        from keras_sched import snapshot
-        from keras_sched.inject import building
+        from keras_sched.snapshot import Snapshot
         devices = keras.distribution.list_devices()
         mesh = keras.distribution.DeviceMesh((2, 2), ("batch", "model"), devices)
         layout = keras.distribution.LayoutMap(mesh)
@@ -786,11 +823,12 @@ def test_sharded_variables_come_back_with_their_sharding(run_script, backend):
         model.compile(keras.optimizers.Adam(0.1), "mse")
         x = np.random.rand(16, 4)
         y = x.sum(1, keepdims=True)
-        building.build_like_fit(model, x, y)
+        model.fit(x, y, verbose=0)
         every = [*model.variables, *model.optimizer.variables]
         before = [(np.asarray(v.value), v.value.sharding) for v in every]
         assert any(not v.value.is_fully_replicated for v in every)
-        with snapshot.take(model):
+        with Snapshot(model) as taken:
+            taken.take()
             model.fit(x, y, verbose=0)
         for v, (value, sharding) in zip(every, before):
             assert np.array_equal(np.asarray(v.value), value), v.path
@@ -806,8 +844,8 @@ def test_each_replica_gets_its_own_value_back(run_script, backend):
         pytest.skip("strategies are TensorFlow's")
     script = """
         import keras, numpy as np, tensorflow as tf
-        from keras_sched import snapshot
-        from keras_sched.inject import building, state
+        from keras_sched.snapshot import Snapshot
+        from keras_sched.step import state
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -819,14 +857,14 @@ def test_each_replica_gets_its_own_value_back(run_script, backend):
             model.compile(keras.optimizers.Adam(0.1), "mse", metrics=["mae"])
         x = np.random.rand(16, 4).astype("float32")
         y = x.sum(1, keepdims=True)
-        building.build_like_fit(model, x, y, batch_size=8)
         model.fit(x, y, batch_size=8, verbose=0)
         def parts():
             return [[part.numpy().tobytes() for part in strategy.experimental_local_results(v.value)]
                     for v in state.variables(model)]
         before = parts()
         assert any(len(set(each)) > 1 for each in before)
-        with snapshot.take(model):
+        with Snapshot(model) as taken:
+            taken.take()
             model.fit(x, y, batch_size=8, verbose=0)
             assert parts() != before
         assert parts() == before

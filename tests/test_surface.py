@@ -23,9 +23,12 @@ SIGNATURES = {
     "LogHyperParameters": "to",
     "NoSuggestion": None,
     "OneCycle": (
-        "lr_max=None, ..., *, wd=None, total_steps=None, steps_per_epoch=None, groups=None, momentum_correction=False"
+        "lr_max=None, ..., *, wd=None, optimizer=None, total_steps=None, steps_per_epoch=None, groups=None, "
+        "momentum_correction=False"
     ),
-    "ParamScheduler": "scheds, *, total_steps=None, steps_per_epoch=None, groups=None, momentum_correction=False",
+    "ParamScheduler": (
+        "scheds, *, optimizer=None, total_steps=None, steps_per_epoch=None, groups=None, momentum_correction=False"
+    ),
     "SGDR": "n_cycles, cycle_len, lr_max=None, cycle_mult=2, ...",
     "SchedCos": "start, end",
     "SchedExp": "start, end",
@@ -55,7 +58,7 @@ SIGNATURES = {
     ),
     "flat_cos": "lr, *, div_final=1e5, pct_start=.75",
     "freeze": "model, ...",
-    "freeze_to": "model, n, *, groups=None, train_bn=True, keep_state=False",
+    "freeze_to": "model, n, *, groups=None, train_bn=True",
     "halfway": SUGGESTION,
     "inflection": f"{SUGGESTION}, noise=3",
     "inverse_sqrt": "lr_max, *, warmup=.05, lr_final",

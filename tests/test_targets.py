@@ -4,9 +4,8 @@ import keras
 import numpy as np
 import oracle
 import pytest
-from keras import ops
 
-from keras_sched import ParamScheduler, SchedCos, SchedLin, SchedNo, scheduled
+from keras_sched import ParamScheduler, SchedCos, SchedLin, SchedNo
 from keras_sched.annealers import combine_scheds
 
 EPOCHS = 3
@@ -71,7 +70,9 @@ def make(kind=keras.Sequential, loss=None, optimizer=None, **compile_arguments):
             keras.layers.Dense(1, name="head"),
         ]
     )
-    model.compile(optimizer or keras.optimizers.SGD(0.05, momentum=0.9), loss or keras.losses.Huber(0.7), **compile_arguments)
+    model.compile(
+        optimizer or keras.optimizers.SGD(0.05, momentum=0.9), loss or keras.losses.Huber(0.7), **compile_arguments
+    )
     return model
 
 
