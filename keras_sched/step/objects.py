@@ -1,5 +1,6 @@
 """Scheduled values in the place of what else a training step reads: attributes of layers and losses, variables."""
 
+import numbers
 import operator
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -75,6 +76,11 @@ class Objects:
     def things(self) -> list[Any]:
         """What must be the very same for another fit to use the step."""
         return [thing for _, _, target in self.columns for thing, _ in target.things]
+
+    @property
+    def several(self) -> bool:
+        """Whether a question in Python may have several answers."""
+        return len(self._cases) > 1
 
     @property
     def facts(self) -> Any:
@@ -167,7 +173,7 @@ class Objects:
                     continue
                 if attribute is None:
                     entries[place] = entry._replace(loss_weights=value)
-                elif is_number(vars(entry.loss).get(attribute)) or isinstance(vars(entry.loss).get(attribute), Scalar):
+                elif isinstance(vars(entry.loss).get(attribute), numbers.Real):
                     self._put(entry.loss, attribute, value)
                 else:
                     self._put(entry.loss, "_fn_kwargs", {**entry.loss._fn_kwargs, attribute: value})
@@ -281,6 +287,9 @@ class Scalar(Proxy):
 
     def __ge__(self, other: Any) -> Any:
         return self._ask(operator.ge, other)
+
+
+numbers.Real.register(Scalar)  # TensorFlow's dropout takes a tensor of its input's type only, or else a number
 
 
 def layers_of(model: keras.Model) -> list[keras.Layer]:

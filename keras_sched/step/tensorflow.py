@@ -34,6 +34,9 @@ class TensorFlowStep(WindowedStep):
     def function(self, *arguments: Any) -> Any:
         if self.searching:
             self.empty_metrics()
+        if self._function is None and self.compiled and self.objects.several:
+            # What is built in a trace that is thrown away half way has no values.
+            TensorFlowBackend().build(self.model, arguments)
         before = own(self.model, "train_step")
         train_step = self.model.train_step
         put(self.model, "train_step", lambda data: self._train(train_step, data))
