@@ -1,6 +1,7 @@
 """What a user schedules, {name: annealer}, as values by row: one row for each batch of one optimizer."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -10,9 +11,7 @@ from numpy.typing import NDArray
 from keras_sched.annealers import Annealer, as_annealer
 from keras_sched.errors import shown, speaker, speaking_as, wrong_type, wrong_value
 from keras_sched.hypers import CLIPPING, RATE, attribute_of, is_object
-
-RowValues = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-"""Row numbers of shape (N,) -> values of shape (N,), or (N, G) for G parameter groups."""
+from keras_sched.table import RowValues
 
 Scheds = Mapping[str, Any]
 """{hyper-parameter: an annealer, a function of the position, or a list of these, one per parameter group}."""
@@ -20,6 +19,29 @@ Scheds = Mapping[str, Any]
 _MOMENTA = frozenset({"beta_1", "beta_2"})
 _LOOKED_AT = 256  # batches whose values are checked before the fit: wrong ones may come late in it
 _ROUNDING = 1e-12  # a formula that ends at 0 may be this far below it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one callback schedules on one optimizer.
+
+    Args:
+        curves: {attribute: row numbers -> values, (N,) or (N, G)}; row 0 is the first batch of epoch 0.
+        total: the row from which on the values do not change.
+        groups: the number of parameter groups, 1 where there are none.
+        group_of: {id of a trainable variable: its group}; empty where there are no groups.
+        momentum_correction: whether the momentum is multiplied by the ratio of two successive rates.
+        names: {attribute: the name by which the user called it}.
+        grouped: the attributes that have a value for each parameter group.
+    """
+
+    curves: Mapping[str, RowValues]
+    total: int
+    groups: int = 1
+    group_of: Mapping[int, int] = field(default_factory=dict)
+    momentum_correction: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+    grouped: frozenset[str] = frozenset()
 
 
 def check_scheds(scheds: Any) -> dict[str, Any]:

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.curves import check_scheds, curves_of, differs_by_group, groups_of
+from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group, groups_of
 from keras_sched.errors import advise, check_whole, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import divide_variables
 from keras_sched.hypers import innermost
-from keras_sched.step import InnerOptimizer, Plan, backend
+from keras_sched.step import InnerOptimizer, backend
 from keras_sched.step.attributes import own, put
 from keras_sched.step.keras_names import check_keras
 from keras_sched.step.override import Override

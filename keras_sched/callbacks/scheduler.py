@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from keras_sched.callbacks.base import Callback
 from keras_sched.callbacks.log import note_scheduled
-from keras_sched.curves import RowValues, check_scheds, curves_of, differs_by_group
+from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group
 from keras_sched.errors import advise, check_whole, shown, speaker, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost, is_object
-from keras_sched.step import InnerOptimizer, Plan, ScheduledFit, Target
+from keras_sched.step import InnerOptimizer, ScheduledFit, Target
+from keras_sched.table import RowValues
 from keras_sched.targets import columns_of, targets_of
 
 if TYPE_CHECKING:

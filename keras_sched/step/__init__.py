@@ -2,7 +2,7 @@
 
 from keras_sched.step.backend import backend
 from keras_sched.step.fit import ScheduledFit
-from keras_sched.step.inner import InnerOptimizer, Plan, compiled_rate
+from keras_sched.step.inner import InnerOptimizer, compiled_rate
 from keras_sched.step.objects import Target, layers_of, loss_numbers
 
-__all__ = ["InnerOptimizer", "Plan", "ScheduledFit", "Target", "backend", "compiled_rate", "layers_of", "loss_numbers"]
+__all__ = ["InnerOptimizer", "ScheduledFit", "Target", "backend", "compiled_rate", "layers_of", "loss_numbers"]

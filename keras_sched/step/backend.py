@@ -113,8 +113,6 @@ class WindowedStep(ScheduledStep):
     def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
         super().__init__(model, overrides, layouts)
         self.compiled = not model.run_eagerly
-        for which, override in enumerate(self.overrides):
-            override.read = functools.partial(self._values, which)
 
     @abstractmethod
     def load(self, which: int, window: NDArray[np.float32]) -> None:
@@ -185,16 +183,13 @@ class TraceAgainError(Exception):
 class Backend(ABC):
     """What differs between the backends. The methods here do what is right where nothing has to be done."""
 
+    step: type[ScheduledStep]
     compiles = True
     """Whether a step is compiled with Python numbers as constants."""
     traces_conditions = False
     """Whether both branches of a condition run while the step is traced, also in an eager loop."""
     looks_at_a_batch = True
     """Whether a model's first `fit` takes a batch to build from."""
-
-    @abstractmethod
-    def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
-        """A step for a model that `fit` is about to train."""
 
     @abstractmethod
     def being_traced(self, arguments: Any) -> bool:

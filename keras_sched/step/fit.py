@@ -8,12 +8,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_sched.curves import Plan
 from keras_sched.errors import wrong_state, wrong_value
 from keras_sched.hypers import RATE, innermost
 from keras_sched.step.attributes import put, take_away
 from keras_sched.step.backend import ScheduledStep, backend, batches_per_call
 from keras_sched.step.cache import StepKey, cached_step
-from keras_sched.step.inner import InnerOptimizer, Plan
+from keras_sched.step.inner import InnerOptimizer
 from keras_sched.step.keras_names import check_keras
 from keras_sched.step.numbers import as_int
 from keras_sched.step.objects import Objects, Target
@@ -199,7 +200,7 @@ class ScheduledFit:
 
         def make() -> ScheduledStep:
             overrides = [Override(each.optimizer, each.groups, each.group) for each in inner]
-            made = backend().make_step(self.model, overrides, layouts)
+            made = backend().step(self.model, overrides, layouts)
             made.objects = objects
             return made
 

@@ -1,43 +1,19 @@
 """One inner optimizer in a scheduled fit: its table, and which rows of it were used."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.curves import RowValues
+from keras_sched.curves import Plan
 from keras_sched.errors import wrong_value
 from keras_sched.hypers import RATE, momentum_attribute
 from keras_sched.step.backend import backend
 from keras_sched.step.numbers import as_float, as_int
 from keras_sched.step.objects import Target
-from keras_sched.step.table import Table
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one callback schedules on one optimizer.
-
-    Args:
-        curves: {attribute: row numbers -> values, (N,) or (N, G)}; row 0 is the first batch of epoch 0.
-        total: the row from which on the values do not change.
-        groups: the number of parameter groups, 1 where there are none.
-        group_of: {id of a trainable variable: its group}; empty where there are no groups.
-        momentum_correction: whether the momentum is multiplied by the ratio of two successive rates.
-        names: {attribute: the name by which the user called it}.
-        grouped: the attributes that have a value for each parameter group.
-    """
-
-    curves: Mapping[str, RowValues]
-    total: int
-    groups: int = 1
-    group_of: Mapping[int, int] = field(default_factory=dict)
-    momentum_correction: bool = False
-    names: Mapping[str, str] = field(default_factory=dict)
-    grouped: frozenset[str] = frozenset()
+from keras_sched.table import RowValues, Table
 
 
 class InnerOptimizer:

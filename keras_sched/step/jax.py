@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from keras_sched.errors import wrong_state
 from keras_sched.step.attributes import put, take_away
-from keras_sched.step.backend import Arrays, Backend, Content, ScheduledStep, TraceAgainError, WindowedStep
-from keras_sched.step.override import Override, outside_step
+from keras_sched.step.backend import Arrays, Backend, Content, TraceAgainError, WindowedStep
+from keras_sched.step.override import Override
 from keras_sched.step.table import Layout
 
 
@@ -134,6 +134,7 @@ class JaxStep(WindowedStep):
         for which, override in enumerate(self.overrides):
             count = _find(self.model, override.optimizer._iterations, state)
             since = None if count is None else count - self._first(which)
+            override.read = partial(self._values, which)
             override.peek = None if since is None else partial(self._values, which, 0, since)
         try:
             with self.installed():
@@ -142,10 +143,10 @@ class JaxStep(WindowedStep):
             return result
         finally:
             self._traced = None
+            for override in self.overrides:
+                override.read = None
 
     def since(self, which: int) -> Any:
-        if self._traced is None:
-            raise outside_step()
         return self.overrides[which].optimizer._iterations.value - self._first(which)
 
     def row(self, which: int, place: Any) -> Any:
@@ -159,10 +160,8 @@ class JaxStep(WindowedStep):
 class JaxBackend(Backend):
     """See `Backend`."""
 
+    step = JaxStep
     traces_conditions = True
-
-    def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
-        return JaxStep(model, overrides, layouts)
 
     def private_names(self) -> dict[str, Any]:
         optimizer = keras.optimizers.SGD(name="specimen")

@@ -15,18 +15,10 @@ from keras_sched.step.table import Values
 
 
 class Override:
-    """Puts scheduled values in the place of one optimizer's own, only while its `apply` runs.
-
-    Args:
-        optimizer: an inner optimizer, one that holds hyper-parameters itself.
-        groups: the number of parameter groups.
-        group_of: a trainable variable -> its group, from 0.
-    """
+    """Puts scheduled values in the place of an inner optimizer's own, by group, only while its `apply` runs."""
 
     def __init__(self, optimizer: keras.Optimizer, groups: int, group_of: Callable[[Any], int]) -> None:
-        self.optimizer = optimizer
-        self.groups = groups
-        self.group_of = group_of
+        self.optimizer, self.groups, self.group_of = optimizer, groups, group_of
         self.read: Callable[[int], Values] | None = None
         """The values of the coming update; it takes how many updates this batch has made before it."""
         self.check: Callable[[Any], None] | None = None
@@ -88,7 +80,11 @@ class Override:
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """What `optimizer.apply` is while installed."""
         if self.read is None:
-            raise outside_step()
+            raise wrong_state(
+                "an update outside the step that was given its values",
+                "a scheduled optimizer makes its updates in a step",
+                "Train with `model.fit`, or with `scheduled(...)` in a loop of your own.",
+            )
         if self.check is not None:
             self.check(grads)
         before = self._apply_before
@@ -122,12 +118,3 @@ class Override:
         for name, value in self._before.items():
             put(self.optimizer, name, value)
         self._before = {}  # last: where this was interrupted, `remove` does it again
-
-
-def outside_step() -> RuntimeError:
-    """What an update is answered with that knows no values."""
-    return wrong_state(
-        "an update outside the step that was given its values",
-        "a scheduled optimizer makes its updates in a step",
-        "Train with `model.fit`, or with `scheduled(...)` in a loop of your own.",
-    )

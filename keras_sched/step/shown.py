@@ -21,7 +21,7 @@ class ShownRate:
     was shown, and the variable gets the compiled rate back.
 
     Args:
-        optimizer: the inner optimizer whose rate is scheduled.
+        optimizer: the inner optimizer.
         current: gives the rate of the last batch, or before any batch that of the first one.
         between_epochs: whether no batch can be running.
     """
@@ -29,9 +29,7 @@ class ShownRate:
     def __init__(
         self, optimizer: keras.Optimizer, current: Callable[[], float], between_epochs: Callable[[], bool]
     ) -> None:
-        self.optimizer = optimizer
-        self.current = current
-        self.between_epochs = between_epochs
+        self.optimizer, self.current, self.between_epochs = optimizer, current, between_epochs
         self.override: Override | None = None
         rate = vars(optimizer)["_learning_rate"]
         self.variable: keras.Variable | None = rate if isinstance(rate, keras.Variable) else None

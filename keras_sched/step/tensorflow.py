@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from keras_sched.errors import wrong_state
 from keras_sched.step.attributes import own, put
-from keras_sched.step.backend import Arrays, Backend, Content, ScheduledStep, TraceAgainError, WindowedStep
+from keras_sched.step.backend import Arrays, Backend, Content, TraceAgainError, WindowedStep
 from keras_sched.step.override import Override
 from keras_sched.step.table import Layout
 
@@ -79,7 +79,10 @@ class TensorFlowStep(WindowedStep):
 
     def _train(self, train_step: Callable[..., Any], data: Any) -> Any:
         for which, override in enumerate(self.overrides):
-            override.peek = partial(self._values, which, 0, self.since(which))
+            override.read, override.peek = (
+                partial(self._values, which),
+                partial(self._values, which, 0, self.since(which)),
+            )
         with self.installed():
             logs = self.objects.run(self, train_step, data)
             self.check_updates()
@@ -96,10 +99,8 @@ class TensorFlowStep(WindowedStep):
 class TensorFlowBackend(Backend):
     """See `Backend`."""
 
+    step = TensorFlowStep
     looks_at_a_batch = False
-
-    def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
-        return TensorFlowStep(model, overrides, layouts)
 
     def private_names(self) -> dict[str, Any]:
         return {"TensorFlow's context": _context()}

@@ -1,6 +1,7 @@
 """PyTorch: nothing is compiled, so a step takes its row from the host, as Python floats."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -22,7 +23,7 @@ class TorchStep(ScheduledStep):
         self._taken = [0 for _ in layouts]  # updates since the last anchor
         self._plain: Callable[..., Any]
         for which, override in enumerate(self.overrides):
-            override.read = self._reader(which)
+            override.read = partial(self._take, which)
             if model.jit_compile:
                 # Dynamo would compile again for each new float, and give up after a few.
                 override.apply = torch.compiler.disable(override.apply)  # type: ignore[method-assign]
@@ -33,7 +34,7 @@ class TorchStep(ScheduledStep):
         try:  # as `installed`, without what it costs to be open to several threads
             for which, override in enumerate(self.overrides):
                 override.install()
-                override.peek = self._peeker(which)
+                override.peek = partial(lambda values: values, self._row(which))
             logs = self.objects.run(self, self._plain, *arguments)
             self.learn_updates()
             return logs
@@ -54,30 +55,22 @@ class TorchStep(ScheduledStep):
         self._rows[which].position, self._taken[which] = row, 0
         return np.iinfo(np.int64).max
 
-    def _reader(self, which: int) -> Callable[[int], Values]:
-        override = self.overrides[which]
-
-        def read(updates: int) -> Values:
-            rows = self._rows[which]
-            values = rows.row(rows.position + (self._taken[which] - updates) // override.per_batch)
-            self._taken[which] += 1
-            return values
-
-        return read
-
-    def _peeker(self, which: int) -> Callable[[], Values]:
+    def _row(self, which: int, updates: int = 0) -> Values:
+        """The row that the batch takes, of which it has made so many updates."""
         rows = self._rows[which]
-        values = rows.row(rows.position + self._taken[which] // self.overrides[which].per_batch)
-        return lambda: values
+        return rows.row(rows.position + (self._taken[which] - updates) // self.overrides[which].per_batch)
+
+    def _take(self, which: int, updates: int) -> Values:
+        values = self._row(which, updates)
+        self._taken[which] += 1
+        return values
 
 
 class TorchBackend(Backend):
     """See `Backend`."""
 
+    step = TorchStep
     compiles = False
-
-    def make_step(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> ScheduledStep:
-        return TorchStep(model, overrides, layouts)
 
     def being_traced(self, arguments: Any) -> bool:
         return torch.compiler.is_compiling()
