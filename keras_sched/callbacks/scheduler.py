@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.callbacks.base import Callback
+from keras_sched.callbacks.length import OfKnownLength
 from keras_sched.callbacks.log import note_scheduled
 from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group
-from keras_sched.errors import advise, check_whole, shown, speaker, speaking_as, wrong_state, wrong_type, wrong_value
+from keras_sched.errors import advise, shown, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost, is_object
 from keras_sched.step import InnerOptimizer, ScheduledFit, Target
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Scheduler(Callback):
+class Scheduler(OfKnownLength):
     """What every scheduling callback does: the schedules of one `fit`, from its length to what was used."""
 
     def __init__(
@@ -33,18 +33,12 @@ class Scheduler(Callback):
         groups: Groups | None,
         momentum_correction: bool,
     ) -> None:
-        super().__init__()
+        super().__init__(total_steps, steps_per_epoch)
         with speaking_as(type(self).__name__):
-            self.total_steps = _optional_whole(
-                "total_steps", total_steps, "the length of the schedule in batches", 1000
-            )
-            self.steps_per_epoch = _optional_whole("steps_per_epoch", steps_per_epoch, "the batches in an epoch", 100)
             _check_optimizer(optimizer)
         self.optimizer = optimizer
         self.groups = groups
         self.momentum_correction = bool(momentum_correction)
-        self.first_epoch = 0
-        """The epoch at which the schedule begins, where it is the second of two in a row."""
         self._fit: ScheduledFit | None = None
         self._parts: list[tuple[InnerOptimizer, Plan]] = []
         self._hps: dict[str, NDArray[np.float64]] | None = None  # of a fit that has ended
@@ -159,14 +153,13 @@ class Scheduler(Callback):
 
     # Inside
 
-    _steps: int | None = None
     _total: int | None = None
     _total_before: int | None = None  # in the fit before, of the same callback
 
     def _check_resumed(self, epoch: int) -> None:
         """Say what does not fit together in a run that is taken up again, rather than guess what was meant."""
         if self._steps is None:
-            raise self._unknown_length(f"a fit that begins at epoch {epoch} with steps of unknown number")
+            self._refuse_length(f"a fit that begins at epoch {epoch} with steps of unknown number")
         if self._total_before is not None and self._total_before != self._total:
             advise(
                 f"a fit that begins at epoch {epoch}, of {self._total} batches in all",
@@ -235,38 +228,6 @@ class Scheduler(Callback):
     def _asking(self) -> str | None:
         """The argument whose shape asks for groups, as it was typed."""
 
-    def _steps_an_epoch(self) -> int | None:
-        known = self._parameters().get("steps")
-        if known and self.steps_per_epoch and known != self.steps_per_epoch:
-            raise wrong_value(
-                f"steps_per_epoch={self.steps_per_epoch}",
-                f"an epoch of this fit has {known} batches",
-                "Leave it out: it is for data of unknown length.",
-            )
-        return self.steps_per_epoch or known or None
-
-    def _parameters(self) -> dict[str, Any]:
-        return self.params or {}
-
-    def _length(self) -> int:
-        if self.total_steps is not None:
-            return self.total_steps
-        epochs = self._parameters().get("epochs")
-        if not epochs or not self._steps:
-            raise self._unknown_length("a fit of unknown length")
-        self._check_epochs(int(epochs))
-        return (int(epochs) - self.first_epoch) * int(self._steps)
-
-    def _check_epochs(self, epochs: int) -> None:
-        """Refuse a number of epochs that the schedule cannot have."""
-
-    def _unknown_length(self, found: str) -> RuntimeError:
-        return wrong_state(
-            found,
-            "it has to know how many batches an epoch has",
-            f"Pass `{speaker()}(..., steps_per_epoch=...)`, or `steps_per_epoch=` to `fit`.",
-        )
-
     def _scheduled_optimizer(self, model: keras.Model) -> keras.Optimizer:
         optimizer = self.optimizer if self.optimizer is not None else getattr(model, "optimizer", None)
         if optimizer is None:
@@ -320,10 +281,6 @@ def _check_optimizer(optimizer: Any) -> None:
 def _later(curve: RowValues, first: int) -> RowValues:
     """A curve that begins at row `first`."""
     return lambda rows: curve(np.maximum(rows - first, 0))
-
-
-def _optional_whole(name: str, value: Any, meaning: str, example: int) -> int | None:
-    return None if value is None else check_whole(name, value, meaning, example)
 
 
 def _told_apart(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -137,7 +137,8 @@ class ScheduledFit:
             each.per_batch = self._per_batch(each)
             batches, count = self.rows_run(each), each.count()
             if self.searching is None and self.alive and count is not None:
-                self._check_updates(each, count - each.first_count)
+                self.check_used()
+                each.check_updates(self.model, count - each.first_count, self._ran, self.step, first=not self._stepped)
             each.account(batches, count)
         self._stepped = self._stepped or bool(self._ran)
         self._ran = 0
@@ -163,7 +164,7 @@ class ScheduledFit:
         step: Any = self.step
         for inner, override in zip(self._scheduled(), step.overrides, strict=True):
             if not override.used and not inner.may_be_idle:
-                raise self._without_update(inner)
+                inner.refuse_idle(self.model)
 
     def leave_out_validation(self) -> None:
         """Let no epoch of this fit be followed by validation."""
@@ -277,33 +278,6 @@ class ScheduledFit:
     def _per_batch(self, inner: InnerOptimizer) -> int:
         overrides: Sequence[Override] = [] if self.step is None else self.step.overrides
         return next((each.per_batch for each in overrides if each.optimizer is inner.optimizer), 1)
-
-    def _check_updates(self, inner: InnerOptimizer, updates: int) -> None:
-        """At an epoch's end: refuse an optimizer that did not step, or not as often in each batch."""
-        if not self._ran or inner.may_be_idle or updates < 0:
-            return
-        self.check_used()
-        if not updates and not self._stepped:
-            raise self._without_update(inner)
-        step: Any = self.step
-        batches = updates // inner.per_batch
-        # The last call may run fewer; Keras 3.15 on TensorFlow trains once more where a generator ends.
-        enough = self._ran - step.batches < batches <= self._ran + step.batches
-        if step.uneven or updates % inner.per_batch or (updates and not enough):
-            raise wrong_state(
-                f"the optimizer `{inner.name}` with {updates} updates in {self._ran} batches",
-                "a schedule has one row a batch, so each batch has to make the same number of updates",
-                "Apply the optimizer in each batch, or compile with `gradient_accumulation_steps=`.",
-            )
-
-    def _without_update(self, inner: InnerOptimizer) -> RuntimeError:
-        optimizers = {name: each for name, each in vars(self.model).items() if isinstance(each, keras.Optimizer)}
-        stepped = [f"`model.{name}`" for name, each in optimizers.items() if as_int(each.iterations)]
-        return wrong_state(
-            f"the optimizer `{inner.name}` without one update that took a scheduled value",
-            f"its schedule had no effect; the model's optimizers that made updates: {', '.join(stepped) or 'none'}",
-            "Pass the optimizer that your `train_step` applies, for example `optimizer=model.d_optimizer`.",
-        )
 
     def _make_train_function(self, force: bool = False) -> Any:
         """What `model.make_train_function` is while a schedule is on. `fit` and `train_on_batch` call it first."""

@@ -1,14 +1,14 @@
 """One inner optimizer in a scheduled fit: its table, and which rows of it were used."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.curves import Plan
-from keras_sched.errors import wrong_value
+from keras_sched.errors import wrong_state, wrong_value
 from keras_sched.hypers import RATE, momentum_attribute
 from keras_sched.step.backend import backend
 from keras_sched.step.numbers import as_float, as_int
@@ -125,6 +125,32 @@ class InnerOptimizer:
         if not running and self._used:
             row = sum(self._used[-1]) - 1
         return self.table.values(attribute, [row])[0]
+
+    def check_updates(self, model: keras.Model, updates: int, ran: int, step: Any, *, first: bool) -> None:
+        """At an epoch's end: refuse an optimizer that did not step, or not as often in each of the batches that ran."""
+        if not ran or self.may_be_idle or updates < 0:
+            return
+        if not updates and first:
+            self.refuse_idle(model)
+        batches = updates // self.per_batch
+        # The last call may run fewer; Keras 3.15 on TensorFlow trains once more where a generator ends.
+        enough = ran - step.batches < batches <= ran + step.batches
+        if step.uneven or updates % self.per_batch or (updates and not enough):
+            raise wrong_state(
+                f"the optimizer `{self.name}` with {updates} updates in {ran} batches",
+                "a schedule has one row a batch, so each batch has to make the same number of updates",
+                "Apply the optimizer in each batch, or compile with `gradient_accumulation_steps=`.",
+            )
+
+    def refuse_idle(self, model: keras.Model) -> NoReturn:
+        """Raise for an optimizer that has not stepped, naming those of the model that have."""
+        optimizers = {name: each for name, each in vars(model).items() if isinstance(each, keras.Optimizer)}
+        stepped = [f"`model.{name}`" for name, each in optimizers.items() if as_int(each.iterations)]
+        raise wrong_state(
+            f"the optimizer `{self.name}` without one update that took a scheduled value",
+            f"its schedule had no effect; the model's optimizers that made updates: {', '.join(stepped) or 'none'}",
+            "Pass the optimizer that your `train_step` applies, for example `optimizer=model.d_optimizer`.",
+        )
 
     def _make_table(self) -> None:
         """The scheduled columns, and beside them those that let every later fit share the compiled step."""

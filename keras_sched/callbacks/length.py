@@ -1,0 +1,58 @@
+"""How many batches a schedule has, and where in a run it begins."""
+
+from typing import Any, NoReturn
+
+from keras_sched.callbacks.base import Callback
+from keras_sched.errors import check_whole, speaker, speaking_as, wrong_state, wrong_value
+
+
+class OfKnownLength(Callback):
+    """A callback that knows how many batches it is for: it was told, or the fit says so."""
+
+    def __init__(self, total_steps: int | None, steps_per_epoch: int | None) -> None:
+        super().__init__()
+        with speaking_as(type(self).__name__):
+            self.total_steps = _optional_whole(
+                "total_steps", total_steps, "the length of the schedule in batches", 1000
+            )
+            self.steps_per_epoch = _optional_whole("steps_per_epoch", steps_per_epoch, "the batches in an epoch", 100)
+        self.first_epoch = 0
+        """The epoch at which the schedule begins, where it is the second of two in a row."""
+
+    _steps: int | None = None  # an epoch
+
+    def _steps_an_epoch(self) -> int | None:
+        known = self._parameters().get("steps")
+        if known and self.steps_per_epoch and known != self.steps_per_epoch:
+            raise wrong_value(
+                f"steps_per_epoch={self.steps_per_epoch}",
+                f"an epoch of this fit has {known} batches",
+                "Leave it out: it is for data of unknown length.",
+            )
+        return self.steps_per_epoch or known or None
+
+    def _parameters(self) -> dict[str, Any]:
+        return self.params or {}
+
+    def _length(self) -> int:
+        if self.total_steps is not None:
+            return self.total_steps
+        epochs = self._parameters().get("epochs")
+        if not epochs or not self._steps:
+            self._refuse_length("a fit of unknown length")
+        self._check_epochs(int(epochs))
+        return (int(epochs) - self.first_epoch) * int(self._steps)
+
+    def _check_epochs(self, epochs: int) -> None:
+        """Refuse a number of epochs that the schedule cannot have."""
+
+    def _refuse_length(self, found: str) -> NoReturn:
+        raise wrong_state(
+            found,
+            "it has to know how many batches an epoch has",
+            f"Pass `{speaker()}(..., steps_per_epoch=...)`, or `steps_per_epoch=` to `fit`.",
+        )
+
+
+def _optional_whole(name: str, value: Any, meaning: str, example: int) -> int | None:
+    return None if value is None else check_whole(name, value, meaning, example)
