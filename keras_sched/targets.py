@@ -168,7 +168,8 @@ def _variable(variable: keras.Variable, label: str, model: keras.Model) -> keras
         wrong = f"its values are {variable.dtype}", "Make it with `dtype='float32'`"
     if wrong is not None:
         scalars = [
-            each.path for each in model.non_trainable_variables
+            each.path
+            for each in model.non_trainable_variables
             if not len(each.shape) and keras.backend.is_float_dtype(each.dtype)
         ]
         listed = f"; those that can be scheduled are {', '.join(scalars)}" if scalars else ""
