@@ -1,5 +1,7 @@
 """Keys of a schedule that are not the optimizer's: each trains as it would with the values set by hand, eagerly."""
 
+import contextlib
+
 import keras
 import numpy as np
 import oracle
@@ -199,3 +201,310 @@ def test_in_mixed_precision():
     assert [seed.tolist() for seed in own if seed.shape == (2,)] == [
         seed.tolist() for seed in expected if seed.shape == (2,)
     ]
+
+
+# Losses, their weights, variables and pairs
+
+
+class TwoHeads(keras.Model):
+    """Two outputs, and a weight of one's own in the loss, which the model tracks and does not train."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.heads = [keras.layers.Dense(2, activation="softmax", name=name) for name in ("first", "second")]
+        self.kl = keras.Variable(0.5, trainable=False, name="kl")
+        self.untracked = Weight()
+
+    def call(self, x):
+        return [head(x) for head in self.heads]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        return loss + self.kl * keras.ops.mean(keras.ops.square(y_pred[0])) * self.untracked.weight
+
+
+class Weight:
+    """Holds a number; Keras does not know of it."""
+
+    def __init__(self):
+        self.weight = 1.0
+
+
+def two_heads(losses=None, weights=(1.0, 0.5), **compile_arguments):
+    keras.utils.set_random_seed(3)
+    inside = keras.Input((4,))
+    outputs = [keras.layers.Dense(2, activation="softmax", name=name)(inside) for name in ("first", "second")]
+    model = keras.Model(inside, outputs)
+    losses = losses or [keras.losses.CategoricalCrossentropy(label_smoothing=0.05), "categorical_crossentropy"]
+    model.compile("adam", losses, loss_weights=list(weights), **compile_arguments)
+    return model
+
+
+def subclassed(**compile_arguments):
+    keras.utils.set_random_seed(3)
+    model = TwoHeads()
+    model(np.zeros((1, 4), "float32"))
+    model.compile("adam", ["categorical_crossentropy"] * 2, **compile_arguments)
+    return model
+
+
+def fit_two(model, callbacks, epochs=EPOCHS, **arguments):
+    x, y = oracle.data()
+    labels = keras.utils.to_categorical(y[:, 0] > 0, 2)
+    return model.fit(
+        x, [labels, 1 - labels], batch_size=oracle.BATCH, epochs=epochs, shuffle=False, verbose=0,
+        callbacks=callbacks, **arguments,
+    )  # fmt: skip
+
+
+def loss_weight(place):
+    def put(model, value):
+        flat = model._compile_loss._flat_losses
+        if flat is None:  # TensorFlow builds in its first step
+            model._compile_loss._user_loss_weights[place] = value
+        else:
+            flat[place] = flat[place]._replace(loss_weights=value)
+
+    return put
+
+
+def smoothing(*places):
+    def put(model, value):
+        for place in places:
+            model.loss[place]._fn_kwargs["label_smoothing"] = value
+
+    return put
+
+
+def objects():
+    return [keras.losses.CategoricalCrossentropy(label_smoothing=0.05) for _ in range(2)]
+
+
+OUTPUTS = {
+    "loss.label_smoothing": (objects, smoothing(0, 1)),
+    "loss.second.label_smoothing": (objects, smoothing(1)),
+    "loss.0.label_smoothing": (objects, smoothing(0)),
+    "loss_weights.second": (objects, loss_weight(1)),
+    "loss_weights.0": (objects, loss_weight(0)),
+}
+
+
+@pytest.mark.parametrize(
+    ("mode", "sched"), [("compiled", RISING), ("compiled", TO_ZERO), ("eager", RISING)], ids=["", "to 0", "eager"]
+)
+@pytest.mark.parametrize("key", OUTPUTS)
+def test_the_losses_of_several_outputs(key, mode, sched):
+    losses, put = OUTPUTS[key]
+    expected = by_hand(two_heads(losses(), run_eagerly=True, jit_compile=False), put, sched, fit_two)
+    model = two_heads(losses(), **MODES[mode])
+    fit_two(model, [ParamScheduler({key: sched})])
+    assert oracle.largest_difference(weights(model), expected) < TOLERANCE
+
+
+def test_a_loss_that_was_compiled_by_its_name():
+    expected = by_hand(two_heads(objects(), run_eagerly=True, jit_compile=False), smoothing(0, 1), TO_ZERO, fit_two)
+    model = two_heads(["categorical_crossentropy"] * 2)
+    fit_two(model, [ParamScheduler({"loss.label_smoothing": TO_ZERO})])
+    assert oracle.largest_difference(weights(model), expected) < TOLERANCE
+
+
+@modes
+def test_a_variable_by_its_name(mode):
+    expected = by_hand(
+        subclassed(run_eagerly=True, jit_compile=False), lambda model, value: model.kl.assign(value), TO_ZERO, fit_two
+    )
+    model = subclassed(**MODES[mode])
+    scheduler = ParamScheduler({"kl": TO_ZERO})
+    history = fit_two(model, [scheduler])
+    pairs = [(v, e) for v, e in zip(weights(model), expected, strict=True) if v is not model.kl]
+    kept = [number for number, variable in enumerate(model.variables) if variable is not model.kl]
+    assert oracle.largest_difference([pairs[i][0] for i in kept], [pairs[i][1] for i in kept]) < TOLERANCE
+    assert float(model.kl.numpy()) == 0.5
+    assert history.history["kl"] == pytest.approx([TO_ZERO(i / BATCHES) for i in (3, 7, 11)])
+
+
+@modes
+@pytest.mark.parametrize("attribute", ["weight", "kl"])
+def test_a_pair_of_an_object_and_its_attribute(attribute, mode):
+    def put(model, value):
+        if attribute == "kl":
+            model.kl.assign(value)
+        else:
+            model.untracked.weight = value
+
+    expected = by_hand(subclassed(run_eagerly=True, jit_compile=False), put, RISING, fit_two)
+    model = subclassed(**MODES[mode])
+    thing = model if attribute == "kl" else model.untracked
+    scheduler = ParamScheduler({(thing, attribute): RISING})
+    fit_two(model, [scheduler])
+    kept = [number for number, variable in enumerate(model.variables) if variable is not model.kl]
+    own = weights(model)
+    assert oracle.largest_difference([own[i] for i in kept], [expected[i] for i in kept]) < TOLERANCE
+    assert list(scheduler.hps) == [f"{model.name if attribute == 'kl' else 'Weight'}.{attribute}"]
+    assert scheduler.plot_sched() is not None
+
+
+# Nothing is left, and nobody else sees it
+
+
+def own_values(model):
+    drops = [model.get_layer(name).rate for name in ("drop_1", "drop_2")]
+    noisy = model.get_layer("noisy")
+    return [*drops, noisy.shift, noisy.scale.numpy().item(), model.loss._fn_kwargs["delta"]]
+
+
+EVERY = {"drop_*.rate": TO_ZERO, "noisy.shift": RISING, "noisy.scale": RISING, "loss.delta": RISING}
+
+
+class Looks(keras.callbacks.Callback):
+    """What others see between two batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(own_values(self.model)[:3])
+
+
+@pytest.mark.parametrize("mode", ["compiled", "eager"])
+def test_between_two_batches_and_after_the_fit_each_has_its_own_value(mode):
+    model = make(**MODES[mode])
+    before, looks = own_values(model), Looks()
+    oracle.fit(model, [ParamScheduler(EVERY), looks], EPOCHS)
+    assert own_values(model) == before
+    assert looks.seen == [before[:3]] * BATCHES
+
+
+def test_a_file_saved_in_the_middle_holds_each_own_value(tmp_path):
+    model = make()
+    before = own_values(model)
+    path = tmp_path / "middle.keras"
+    saving = keras.callbacks.ModelCheckpoint(path, save_freq=6)
+    oracle.fit(model, [ParamScheduler(EVERY), saving], EPOCHS)
+    loaded = keras.models.load_model(path, custom_objects={"Noisy": Noisy})
+    assert own_values(loaded)[:4] == before[:4]  # the last one Keras does not save
+
+
+def test_validation_sees_each_own_value():
+    x, y = oracle.data()
+    one, other = make(), make()
+    scheduled_fit = oracle.fit(one, [ParamScheduler({"loss.delta": SchedNo(0.1, 0.1)})], 1, validation_data=(x, y))
+    assert scheduled_fit.history["val_loss"][0] == pytest.approx(one.evaluate(x, y, verbose=0), rel=1e-4)
+    assert own_values(one) == own_values(other)
+
+
+class Dies(keras.layers.Layer):
+    """Raises in its n-th call of training."""
+
+    calls = 0
+
+    def call(self, x, training=False):
+        if training:
+            Dies.calls += 1
+            if Dies.calls >= 3:
+                raise KeyboardInterrupt
+        return x
+
+
+@pytest.mark.parametrize("mode", ["eager"])
+def test_a_step_that_dies_leaves_each_its_own_value(mode):
+    Dies.calls = 0
+    keras.utils.set_random_seed(1)
+    drop = keras.layers.Dropout(0.3, name="drop")
+    model = keras.Sequential([keras.Input((4,)), drop, Noisy(name="noisy"), Dies(), keras.layers.Dense(1)])
+    model.compile("sgd", keras.losses.Huber(0.7), **MODES[mode])
+    with contextlib.suppress(KeyboardInterrupt):
+        oracle.fit(model, [ParamScheduler(dict.fromkeys(("drop.rate", "noisy.scale", "loss.delta"), RISING))])
+    assert Dies.calls >= 3
+    assert (drop.rate, model.loss._fn_kwargs["delta"]) == (0.3, 0.7)
+    assert float(model.get_layer("noisy").scale.numpy()) == 1.0
+
+
+def test_a_second_fit_compiles_nothing_and_takes_its_own_values():
+    model = make()
+    oracle.fit(model, [ParamScheduler({"drop_*.rate": RISING})], 1)
+    steps = len(vars(model).get("_keras_sched_steps", []))
+    oracle.fit(model, [ParamScheduler({"drop_*.rate": SchedLin(0.2, 0.3)})], 1)
+    assert len(vars(model).get("_keras_sched_steps", [])) == steps
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("dropout.rate", "drop_1"),
+        ("drop_1.rat", "rate"),
+        ("head.units", "whole number"),
+        ("head.activation", "no numeric attribute"),
+        ("body.kernel_regularizer.l3", "l2"),
+        ("loss.gamma", "delta"),
+        ("loss.other.delta", "one of 0"),
+        ("loss_weights.other", "one of 0"),
+        ("moving_mean", "shape"),
+        ("zero.rate", "made with 0"),
+    ],
+)
+def test_what_cannot_be_scheduled_is_said_before_the_first_batch(key, says):
+    model = make()
+    if key.startswith("zero"):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.0, name="zero"), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+    before = weights(model)
+    with pytest.raises(ValueError, match=says):
+        oracle.fit(model, [ParamScheduler({key: RISING})])
+    assert oracle.largest_difference(before, weights(model)) == 0
+
+
+def test_a_variable_that_trains_or_is_not_the_models():
+    scaled = Noisy(name="scaled")
+    model = keras.Sequential([keras.Input((4,)), scaled, keras.layers.Dense(1)])
+    scaled.scale.trainable = True
+    model.compile("sgd", "mse")
+    holder = Weight()
+    holder.weight = keras.Variable(1.0, trainable=False)
+    with pytest.raises(ValueError, match="trains"):
+        oracle.fit(model, [ParamScheduler({"scale": RISING})])
+    with pytest.raises(ValueError, match="does not track"):
+        oracle.fit(model, [ParamScheduler({(holder, "weight"): RISING})])
+
+
+def test_two_schedules_of_one_target():
+    model = make()
+    with pytest.raises(ValueError, match="both"):
+        oracle.fit(model, [ParamScheduler({"drop_*.rate": RISING, "drop_1.rate": RISING})])
+    with pytest.raises(ValueError, match="another callback"):
+        oracle.fit(model, [ParamScheduler({"drop_*.rate": RISING}), ParamScheduler({"drop_1.rate": RISING})])
+
+
+def test_several_values_for_one_target():
+    with pytest.raises(ValueError, match="parameter groups"):
+        oracle.fit(make(), [ParamScheduler({"drop_*.rate": [RISING, RISING]})])
+
+
+@pytest.mark.parametrize("key", ["drop.rate", ("a", "b")])
+def test_a_loop_of_ones_own_refuses_them(key):
+    with pytest.raises(ValueError, match="ParamScheduler"):
+        scheduled(keras.optimizers.SGD(), {key: RISING}, steps=3)
+
+
+class AsksMore(keras.layers.Layer):
+    """Asks a question to which only the value has the answer."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.limit = 0.5
+
+    def call(self, x):
+        return x if self.limit > 0.3 else x * int(self.limit)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="values are Python numbers there, and any question is")
+def test_another_question_of_a_compiled_step_is_an_error():
+    model = keras.Sequential([keras.Input((4,)), AsksMore(name="asks"), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(RuntimeError, match="compares with 0.3"):
+        oracle.fit(model, [ParamScheduler({"asks.limit": RISING})])
+    assert model.get_layer("asks").limit == 0.5

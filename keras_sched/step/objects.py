@@ -173,10 +173,10 @@ class Objects:
                     continue
                 if attribute is None:
                     entries[place] = entry._replace(loss_weights=value)
-                elif isinstance(vars(entry.loss).get(attribute), numbers.Real):
-                    self._put(entry.loss, attribute, value)
-                else:
+                elif attribute in _arguments(entry.loss):  # its attribute of that name, if any, is for its config
                     self._put(entry.loss, "_fn_kwargs", {**entry.loss._fn_kwargs, attribute: value})
+                else:
+                    self._put(entry.loss, attribute, value)
         self._put(compiled, "_flat_losses", entries)
 
     def _put(self, thing: Any, attribute: str, value: Any) -> None:
@@ -299,12 +299,17 @@ def layers_of(model: keras.Model) -> list[keras.Layer]:
 
 def loss_numbers(loss: Any) -> dict[str, Any]:
     """{attribute: value} of what can be scheduled of one compiled loss, an object or a function."""
-    function = getattr(loss, "fn", loss if callable(loss) and not isinstance(loss, keras.Loss) else None)
-    given = {} if function is None else {name: each.default for name, each in signature(function).parameters.items()}
-    given |= getattr(loss, "_fn_kwargs", {})
-    if isinstance(loss, keras.Loss):
-        given |= vars(loss)
+    given = (vars(loss) if isinstance(loss, keras.Loss) else {}) | _arguments(loss)
     return {name: value for name, value in given.items() if not name.startswith("_") and is_number(value)}
+
+
+def _arguments(loss: Any) -> dict[str, Any]:
+    """What the function of a loss is called with, beside the batch; empty where the loss is no function."""
+    function = getattr(loss, "fn", None if isinstance(loss, keras.Loss) else loss)
+    if function is None:
+        return {}
+    defaults = {name: each.default for name, each in signature(function).parameters.items()}
+    return defaults | getattr(loss, "_fn_kwargs", {})
 
 
 def _number(value: Any) -> Any:
