@@ -9,8 +9,9 @@ from oracle import BATCHES, eager, fit, largest_difference, mlp
 from runs import Bench, state
 
 from keras_sched import OneCycle, ParamScheduler, SchedCos, SchedLin
-from keras_sched.step import Plan, ScheduledFit
-from keras_sched.step.table import HostRows, Table
+from keras_sched.curves import Plan
+from keras_sched.step import ScheduledFit
+from keras_sched.table import HostRows, Table
 
 SHORT, LONG = 100_000, 10_000_000
 AT_ONCE = 1000  # batches in one call of the train function

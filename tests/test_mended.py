@@ -21,7 +21,7 @@ from keras_sched import (
     lr_find,
     scheduled,
 )
-from keras_sched.step.table import Table
+from keras_sched.table import Table
 
 TOLERANCE = 2e-5
 N = 3 * BATCHES
