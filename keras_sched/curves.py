@@ -145,7 +145,7 @@ def _check_groups(name: str, attribute: str, sched: Any, optimizer: keras.Optimi
     if wanted != groups:
         cure = f"Give it one value, or one for each of the {groups}."
         raise wrong_value(f"{name} with {wanted} values", f"there are {groups} parameter groups", cure)
-    shared = dict.fromkeys(CLIPPING, "one limit for all gradients of a step")
+    shared: dict[str, str] = dict.fromkeys(CLIPPING, "one limit for all gradients of a step")
     if isinstance(optimizer, keras.optimizers.Nadam):
         shared["beta_1"] = "one product of the momenta so far, for all variables"
     if attribute in shared:

@@ -82,9 +82,9 @@ def test_an_update_that_is_made_in_some_batches_only_is_an_error(backend):
 
         def train_step(self, batch):
             Sometimes.calls += 1
-            for _ in range(1 + Sometimes.calls % 2):
-                logs = super().train_step(batch)
-            return logs
+            if Sometimes.calls % 2:
+                super().train_step(batch)
+            return super().train_step(batch)
 
     model = Sometimes([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile(sgd(), loss="mse")

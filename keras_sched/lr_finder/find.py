@@ -138,7 +138,8 @@ def _search(model: keras.Model, search: Search, x: Any, arguments: dict[str, Any
     x, epochs = no_more_than(x, batches), passes(x, batches)
     try:
         with _more_batches_than_an_epoch():
-            model.fit(x, epochs=epochs, callbacks=[search], verbose=0, **arguments)
+            fit: Any = model.fit  # Keras gives `verbose` the type of its default
+            fit(x, epochs=epochs, callbacks=[search], verbose=0, **arguments)
     except (StopIteration, UnboundLocalError):  # Keras' own, of data without a batch
         check_ran(search.run)
         raise

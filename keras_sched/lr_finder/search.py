@@ -170,7 +170,12 @@ class Search(Scheduler):
         if is_built(model):
             self._copy(fit)
         else:
-            fit.before_first_batch = lambda arguments: (backend().build(model, arguments), self._copy(fit))
+            fit.before_first_batch = self._build
+
+    def _build(self, arguments: tuple[Any, ...]) -> None:
+        fit = self._running()
+        backend().build(fit.model, arguments)
+        self._copy(fit)
 
     def _copy(self, fit: ScheduledFit) -> None:
         """Copy what the search will change."""

@@ -210,7 +210,8 @@ class ScheduledFit:
         self.step = cached_step(self.model, key, make) if backend().compiles else make()
         self.step.searching = self.searching is not None
         self.step.begin(tables, self._plain)
-        self.model.train_function = self._function
+        model: Any = self.model
+        model.train_function = self._function
         for each, override in zip(inner, self.step.overrides, strict=True):
             if id(each) in self._shown:
                 self._shown[id(each)].override = override

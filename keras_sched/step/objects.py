@@ -204,7 +204,7 @@ class Scalar(Proxy):
     """
 
     __slots__ = ("asked",)
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, value: Any, complement: Any, nominal: Any = None, asked: Any = None) -> None:
         super().__init__(value, complement, nominal)

@@ -64,7 +64,7 @@ def keep_attributes(model: keras.Model) -> Callable[[], None]:
                 setattr(model, name, value)
             elif hasattr(model, name):
                 delattr(model, name)
-        if looks and not loss.metrics:  # with several losses Keras would make their metrics twice
+        if looks and loss is not None and not loss.metrics:  # with several losses Keras would make their metrics twice
             loss.built = False
         backend().forget_state(model)
 

@@ -68,14 +68,15 @@ class TensorFlowStep(WindowedStep):
         return tf.switch_case(tf.cast(index, tf.int32), [partial(branch, *arguments) for branch in branches])
 
     def _made(self) -> Callable[..., Any]:
-        if self._function is None:
-            plain = self.model.train_function
+        made, model = self._function, self.model
+        if made is None:
+            plain = model.train_function
             try:
-                type(self.model).make_train_function(self.model, force=True)
-                self._function = self.model.train_function
+                type(model).make_train_function(model, force=True)
+                made = self._function = model.train_function
             finally:
-                self.model.train_function = plain
-        return self._function
+                model.train_function = plain
+        return made  # type: ignore[return-value]  # Keras has made one
 
     def _train(self, train_step: Callable[..., Any], data: Any) -> Any:
         for which, override in enumerate(self.overrides):

@@ -89,7 +89,7 @@ class TorchBackend(Backend):
         def put_back(_: Arrays) -> None:
             for module, mode in zip(modules, modes, strict=True):
                 module.training = mode
-            model.zero_grad()  # type: ignore[attr-defined]
+            model.zero_grad()
 
         yield "modes", Content("training modes", [], put_back)
         for module in modules:
@@ -106,7 +106,7 @@ class TorchBackend(Backend):
         return total / distributed.get_world_size()
 
     def after_evaluation(self, model: keras.Model) -> None:
-        model.train()  # type: ignore[attr-defined]
+        model.train()
 
 
 def random_states() -> Iterator[tuple[str, Callable[[], None]]]:
