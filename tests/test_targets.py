@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 
-from keras_sched import ParamScheduler, SchedCos, SchedLin, SchedNo
+from keras_sched import ParamScheduler, SchedCos, SchedLin, SchedNo, scheduled
 from keras_sched.annealers import combine_scheds
 
 EPOCHS = 3
