@@ -8,16 +8,7 @@ import keras
 
 from keras_sched.errors import speaker, speaking_as, wrong_state, wrong_value
 from keras_sched.groups import Groups, check_built, most_groups, resolve_groups
-from keras_sched.step import ScheduledFit
-from keras_sched.step.trained_set import (
-    batch_norms,
-    begin_anew,
-    can_train,
-    fits,
-    forget_functions,
-    new_optimizer,
-    set_trained,
-)
+from keras_sched.step import ScheduledFit, trained_set
 
 # What each model was last divided into, kept outside of it: a model is saved and copied as if there were no groups.
 _DIVIDED: WeakKeyDictionary[keras.Model, Groups] = WeakKeyDictionary()
@@ -25,28 +16,24 @@ _DIVIDED: WeakKeyDictionary[keras.Model, Groups] = WeakKeyDictionary()
 
 @speaking_as("freeze_to")
 def freeze_to(model: keras.Model, n: int, *, groups: Groups | None = None, train_bn: bool = True) -> None:
-    """Freeze the first `n` parameter groups of a model and let the others train, from the next `fit` on.
+    """Freeze the first `n` parameter groups of a model and let the others train, as fastai's `Learner.freeze_to`.
 
-    There is nothing to recompile. Where the variables that train change, `model.optimizer` becomes a new optimizer of
-    the same configuration, as in fastai: its state and its count of steps begin anew. (Keras' Adam has one count for
-    all variables: one that joins at a high count would begin at a multiple of its rate.)
+    Every variable of the groups from `n` on trains, also one frozen by hand; those in no group stay as they are.
+    Nothing is to be recompiled: where other variables train than before, `model.optimizer` becomes a new one of the
+    same configuration, at step 0. (Keras' Adam has one count for all: at the old one, a
+    variable that joins would begin at a multiple of its rate.)
 
     Args:
         model: a built model, compiled or not.
-        n: how many groups are frozen: 0 (none) to G of G (all); a negative one counts from the end, so that -1 leaves
-            the last group to train, as in `freeze`.
+        n: how many groups are frozen: 0 (none) to G of G (all), or counted from the end, -G to -1.
         groups: a whole number (as in `layer_groups`), a list with a list of layers or of name patterns for each group,
             or a function from a variable to its group. By default what this model was last frozen by, or else 2.
         train_bn: whether BatchNormalization layers in frozen groups go on training, their statistics too, as fastai's
-            do. With `False` they are frozen and use their moving statistics, as Keras' transfer learning guide has it.
-
-    Every variable of the groups from `n` on trains, also one that was frozen by hand before. Variables that are in no
-    group stay as they are: leave them out of the `groups` to keep them frozen.
+            do. With `False` they use their moving statistics, as in Keras' transfer learning guide.
 
     Raises:
-        ValueError: when `n` is out of range, or `groups` do not fit the model. Nothing has changed then.
-        RuntimeError: when the model is not built, or when its optimizer cannot be made from its
-            configuration. Nothing has changed then.
+        ValueError: before anything changes, when `n` is out of range or `groups` do not fit the model.
+        RuntimeError: likewise, when the model is not built or its optimizer cannot be made from its configuration.
 
     Example:
         >>> import keras
@@ -55,36 +42,30 @@ def freeze_to(model: keras.Model, n: int, *, groups: Groups | None = None, train
         >>> freeze_to(model, -1, groups=3)
         >>> [layer.name for layer in model.layers if layer.trainable]
         ['c']
-
-    After fastai's `Learner.freeze_to`.
     """
     _freeze(model, n, groups, train_bn=train_bn)
 
 
 @speaking_as("freeze")
 def freeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True) -> None:
-    """Freeze all parameter groups but the last, usually the head; arguments and errors as in `freeze_to`.
+    """Freeze all parameter groups but the last, as fastai's `Learner.freeze`; arguments and errors as in `freeze_to`.
 
     Example:
         >>> import keras
-        >>> from keras_sched import freeze, is_frozen
-        >>> backbone = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
-        >>> model = keras.Sequential([backbone, keras.layers.Dense(2)])
+        >>> from keras_sched import freeze
+        >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4), keras.layers.Dense(2)])
         >>> freeze(model)
-        >>> is_frozen(model), backbone.trainable
-        (True, False)
-
-    After fastai's `Learner.freeze`.
+        >>> [layer.trainable for layer in model.layers]
+        [False, True]
     """
     _freeze(model, -1, groups, train_bn=train_bn)
 
 
 @speaking_as("unfreeze")
 def unfreeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True) -> None:
-    """Let every parameter group train; arguments and errors as in `freeze_to`.
+    """Let every parameter group train, as fastai's `Learner.unfreeze`; arguments and errors as in `freeze_to`.
 
-    Without `groups` that is everything in the model that can train, also what was frozen by hand (the kernels under
-    Keras' LoRA, for one). With `groups` it is what they hold, and everything else stays as it is.
+    Without `groups` that is all that can train, also what was frozen by hand (for one, the kernels under Keras' LoRA).
 
     Example:
         >>> import keras
@@ -94,8 +75,6 @@ def unfreeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool
         >>> unfreeze(model)
         >>> is_frozen(model), len(model.trainable_variables)
         (False, 4)
-
-    After fastai's `Learner.unfreeze`.
     """
     _freeze(model, 0, groups, train_bn=train_bn, everything=groups is None)
 
@@ -104,21 +83,13 @@ def unfreeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool
 def is_frozen(model: keras.Model, groups: Groups | None = None) -> bool:
     """Whether the parameter group before the last trains nothing, BatchNormalization aside.
 
-    Args:
-        model: a built model.
-        groups: as in `freeze_to`. A model that cannot be divided into two groups is not frozen.
-
-    Raises:
-        ValueError: when `groups` do not fit the model.
-        RuntimeError: when the model is not built.
+    Arguments and errors as in `freeze_to`; a model that cannot be divided into two groups is not frozen.
 
     Example:
         >>> import keras
-        >>> from keras_sched import is_frozen
+        >>> from keras_sched import freeze, is_frozen
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), keras.layers.Dense(2)])
-        >>> is_frozen(model)
-        False
-        >>> model.layers[0].trainable = False
+        >>> freeze(model)
         >>> is_frozen(model)
         True
     """
@@ -126,78 +97,56 @@ def is_frozen(model: keras.Model, groups: Groups | None = None) -> bool:
     if groups is None and model not in _DIVIDED and most_groups(model) < 2:
         return False
     divided = _divide(model, groups)
-    if len(divided) < 2:
-        return False
     training = {id(variable) for variable in model.trainable_variables}
-    norms = {id(weight) for norm in batch_norms(model) for weight in norm.weights}
-    return not any(id(variable) in training - norms for variable in divided[-2])
+    training -= {id(weight) for norm in trained_set.batch_norms(model) for weight in norm.weights}
+    return len(divided) > 1 and training.isdisjoint(map(id, divided[-2]))
 
 
 @speaking_as("reset_optimizer")
 def reset_optimizer(model: keras.Model) -> None:
-    """Let the optimizer of a compiled model begin again: its state and count of steps anew, its hyper-parameters kept.
-
-    Where the same variables train as before, nothing is compiled again.
-
-    Raises:
-        RuntimeError: when the model is not compiled, or its optimizer cannot be made from its configuration.
-    """
-    check_compiled(model)
-    ScheduledFit.end_of(model)
-    begin_anew(model, new_optimizer(model))
-
-
-def check_compiled(model: keras.Model) -> None:
-    """Raise unless `model` is compiled, with an optimizer."""
+    """Let a compiled model's optimizer begin again: its state and count of steps anew, its hyper-parameters kept."""
     if not model.compiled or model.optimizer is None:
-        raise wrong_state(
-            f"the model `{model.name}` without an optimizer",
-            "it is the optimizer that begins again",
-            "Compile the model first, for example `model.compile('adam', loss='mse')`.",
-        )
+        cure = "Compile the model first, for example `model.compile('adam', loss='mse')`."
+        raise wrong_state(f"the model `{model.name}` without an optimizer", "it is the one to begin again", cure)
+    ScheduledFit.end_of(model)
+    trained_set.begin_anew(model, trained_set.new_optimizer(model))
 
 
 def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool, everything: bool = False) -> None:
     check_built(model)
     ScheduledFit.end_of(model)
-    divided = [can_train(model)] if everything else _divide(model, groups)
+    divided = [trained_set.can_train(model)] if everything else _divide(model, groups)
     start = _start(n, len(divided))
     frozen = {id(variable) for group in divided[:start] for variable in group}
     training = {id(variable) for group in divided[start:] for variable in group}
     norms: dict[int, bool] = {}
-    for norm in batch_norms(model):
+    for norm in trained_set.batch_norms(model):
         weights = {id(weight) for weight in norm.weights}
-        norms[id(norm)] = bool(everything or weights & training or _goes_on(norm, bool(weights & frozen), train_bn))
+        outside = train_bn if weights & frozen else norm.trainable
+        norms[id(norm)] = everything or bool(weights & training) or outside
         if norms[id(norm)] and weights & frozen:
             training |= weights
-    new = new_optimizer(model) if model.compiled and model.optimizer is not None else None
-    changed = set_trained(model, training, norms)
+    new = trained_set.new_optimizer(model) if model.compiled and model.optimizer is not None else None
+    changed = trained_set.set_trained(model, training, norms)
     if groups is not None:
         _DIVIDED[model] = groups
-    if new is not None and not fits(model):
-        begin_anew(model, new)
+    if new is not None and not trained_set.fits(model):
+        trained_set.begin_anew(model, new)
     elif changed and model.compiled:
-        forget_functions(model)
+        trained_set.forget_functions(model)
     if not model.trainable_variables:
         warnings.warn(f"`{speaker()}` has frozen the whole of `{model.name}`: a fit would train nothing.", stacklevel=3)
-
-
-def _goes_on(norm: keras.layers.BatchNormalization, frozen: bool, train_bn: bool) -> bool:
-    """Whether a BatchNorm outside the groups that train does train."""
-    return train_bn if frozen else norm.trainable
 
 
 def _start(n: int, count: int) -> int:
     """`n`, which may count from the end, as the index of the first group that trains."""
     if isinstance(n, numbers.Integral) and not isinstance(n, bool) and -count <= n <= count:
         return int(n) % count if n < 0 else int(n)
-    raise wrong_value(
-        f"n={n!r}",
-        f"it is how many groups are frozen, a whole number, and there are {count} groups",
-        f"Pass from {-count} to {count}, for example `n=-1` for all groups but the last, or other `groups=`.",
-    )
+    expected = f"it is how many groups are frozen, a whole number, and there are {count} groups"
+    cure = f"Pass from {-count} to {count}, for example `n=-1` for all groups but the last, or other `groups=`."
+    raise wrong_value(f"n={n!r}", expected, cure)
 
 
 def _divide(model: keras.Model, groups: Groups | None) -> list[list[keras.Variable]]:
     chosen = _DIVIDED.get(model, 2) if groups is None else groups
-    return resolve_groups(model, chosen, variables=can_train(model))
+    return resolve_groups(model, chosen, variables=trained_set.can_train(model))

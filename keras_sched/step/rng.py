@@ -4,6 +4,7 @@ import importlib
 import random
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,12 @@ def keep_random_states(data: Any = None) -> list[PutBack]:
     """Remember where every global generator is, and those that `data` has of its own; the calls put them back.
 
     PyTorch's and TensorFlow's are remembered wherever they are loaded: the data may come from there on any backend.
-    (JAX has no global generator; the rest of Keras' is in variables.)
     """
-    seeds = keras_generator()
+    of_keras = partial(global_state.set_global_attribute, "global_seed_generator", keras_generator())
     states: list[PutBack] = [
-        ("Python's random numbers", _setter(random.setstate, random.getstate())),
-        ("NumPy's random numbers", _setter(np.random.set_state, np.random.get_state(legacy=False))),  # noqa: NPY002 - the global state has to be kept
-        # Where there was none, the next draw makes it from Python's random numbers.
-        ("Keras' seed generator", lambda: global_state.set_global_attribute("global_seed_generator", seeds)),
+        ("Python's random numbers", partial(random.setstate, random.getstate())),
+        ("NumPy's random numbers", partial(np.random.set_state, np.random.get_state(legacy=False))),  # noqa: NPY002 - the global state has to be kept
+        ("Keras' seed generator", of_keras),  # where there was none, the next draw makes it from Python's numbers
     ]
     for library in ("torch", "tensorflow"):
         if library in sys.modules:
@@ -36,22 +35,16 @@ def keep_random_states(data: Any = None) -> list[PutBack]:
     return states + [("the data's random numbers", put_back) for put_back in _own_generators(data)]
 
 
-def _setter(set_state: Callable[[Any], Any], state: Any) -> Callable[[], None]:
-    return lambda: set_state(state)
-
-
 def _own_generators(data: Any) -> Iterator[Callable[[], None]]:
     """For a `DataLoader`, a `PyDataset` or the like: the generators among its attributes and those of its samplers."""
-    torch = sys.modules.get("torch")
     holders = [data, *(getattr(data, name, None) for name in ("sampler", "batch_sampler", "dataset"))]
     holders.append(getattr(holders[2], "sampler", None))
-    values = [value for holder in holders for value in getattr(holder, "__dict__", {}).values()]
-    for value in {id(value): value for value in values}.values():
+    for value in [value for holder in holders for value in getattr(holder, "__dict__", {}).values()]:
         if isinstance(value, np.random.Generator):
-            yield lambda bits=value.bit_generator, state=value.bit_generator.state: setattr(bits, "state", state)
+            yield partial(setattr, value.bit_generator, "state", value.bit_generator.state)
         elif isinstance(value, np.random.RandomState):
-            yield _setter(value.set_state, value.get_state(legacy=False))
+            yield partial(value.set_state, value.get_state(legacy=False))
         elif isinstance(value, random.Random):
-            yield _setter(value.setstate, value.getstate())
-        elif torch is not None and isinstance(value, torch.Generator):
-            yield _setter(value.set_state, value.get_state())
+            yield partial(value.setstate, value.getstate())
+        elif "torch" in sys.modules and isinstance(value, sys.modules["torch"].Generator):
+            yield partial(value.set_state, value.get_state())

@@ -5,22 +5,16 @@ from typing import Any
 
 import keras
 
+from keras_sched.errors import wrong_state
+from keras_sched.step.attributes import own, put
 from keras_sched.step.backend import Content, backend
 from keras_sched.step.rng import keras_generator
 
-_ATTRIBUTES = ("stop_training", "history", "_initial_epoch")
-_MISSING = object()
 _PLAIN = frozenset({str, int, float, bool, type(None), keras.Variable, keras.DTypePolicy})
 
 
 def contents(model: keras.Model) -> Iterator[tuple[Hashable, Content]]:
-    """The state of `model`: one piece at a time, so that no two copies are in memory.
-
-    Weights, optimizer variables, metrics, seeds; on PyTorch also the buffers and modes of its modules.
-
-    Raises:
-        RuntimeError: when a variable has no value (an earlier fit died on JAX before its first batch).
-    """
+    """The state of `model`, on PyTorch its modules' too: one piece at a time, so that no two copies are in memory."""
     backend().attach_state(model)
     for variable in variables(model):
         yield id(variable), backend().read(variable)
@@ -31,7 +25,7 @@ def variables(model: keras.Model) -> list[keras.Variable]:
     """Each variable once: of the layers, optimizers (the inner ones too), metrics and random seeds."""
     found = {id(variable): variable for variable in model.variables}
     for holder in (*_holders(model, keras.Optimizer, keras.Metric, keras.Loss), *model.metrics):
-        found.update((id(variable), variable) for variable in getattr(holder, "variables", ()))
+        found |= {id(variable): variable for variable in getattr(holder, "variables", ())}
     generator = keras_generator()
     if generator is not None:
         found[id(generator.state)] = generator.state
@@ -43,27 +37,28 @@ def is_built(model: keras.Model) -> bool:
     return all(layer.built for layer in model._flatten_layers())
 
 
-def reset_new_metrics(model: keras.Model, known: Container[Hashable]) -> list[str]:
-    """Empty the metrics that are not in `known`; the paths of the weights and seeds that are not."""
+def reset_new(model: keras.Model, known: Container[Hashable]) -> None:
+    """Empty the metrics that are not in `known`: a training made them. Raise where it made weights or seeds."""
     for metric in (*model.metrics, *_holders(model, keras.Metric)):
         if any(id(variable) not in known for variable in metric.variables):
             metric.reset_state()
-    return [variable.path for variable in model.variables if id(variable) not in known]
+    unknown = [variable.path for variable in model.variables if id(variable) not in known]
+    if unknown:
+        found = f"weights that the training made ({', '.join(unknown)})"
+        cure = "Build the model first, for example by calling it on a batch."
+        raise wrong_state(found, "their first values are not known", cure)
 
 
 def keep_attributes(model: keras.Model) -> Callable[[], None]:
     """Remember what a fit sets on the model itself; the call that is returned sets it back."""
-    kept = {name: getattr(model, name, _MISSING) for name in _ATTRIBUTES}
+    kept = {name: own(model, name) for name in ("stop_training", "history", "_initial_epoch")}
     loss: Any = model._compile_loss
     # Before its first fit Keras takes a batch to look at, for which random numbers are drawn (JAX, PyTorch).
     looks = backend().looks_at_a_batch and loss is not None and not loss.built
 
     def put_back() -> None:
         for name, value in kept.items():
-            if value is not _MISSING:
-                setattr(model, name, value)
-            elif hasattr(model, name):
-                delattr(model, name)
+            put(model, name, value)
         if looks and loss is not None and not loss.metrics:  # with several losses Keras would make their metrics twice
             loss.built = False
         backend().forget_state(model)

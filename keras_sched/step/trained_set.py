@@ -12,8 +12,6 @@ from keras_sched.step.attributes import put
 from keras_sched.step.backend import backend
 from keras_sched.step.cache import forget_steps
 
-_VALUES = (bool, dict, float, int, re.Pattern, set, str)
-
 
 def can_train(model: keras.Model) -> list[keras.Variable]:
     """The variables that train unless they are frozen, in the order of the model."""
@@ -27,47 +25,29 @@ def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
 
 
 def set_trained(model: keras.Model, trained: Container[int], norms: Mapping[int, bool]) -> bool:
-    """Set what trains: the variables whose ids are `trained`, and the BatchNorm layers as {id: whether} says.
+    """Let the variables with these ids train, and BatchNorm layers as {id: whether} says; whether anything changed.
 
-    A layer trains when something in it does; one that has nothing to train follows the layer it is in. Returns whether
-    anything changed.
+    A layer trains when something in it does; one that has nothing to train follows the layer it is in.
     """
-    layers: list[Any] = list({id(layer): layer for layer in model._flatten_layers()}.values())
-    wanted: dict[int, bool] = {}
-    for layer in layers:
-        _want(layer, trained, norms, wanted)
+    layers: list[Any] = sorted(model._flatten_layers(), key=lambda layer: -len(layer._flatten_layers()))
     variables = [variable for layer in layers for variable in layer._trainable_variables]
-    changed = [layer for layer in layers if layer.trainable != wanted.get(id(layer), layer.trainable)]
-    if not changed and all(variable.trainable == (id(variable) in trained) for variable in variables):
-        return False
-    while changed:  # Keras' setter sets the layers in it too, so that these may be wrong again
-        for layer in changed:
-            layer.trainable = wanted[id(layer)]
-        changed = [layer for layer in layers if layer.trainable != wanted.get(id(layer), layer.trainable)]
+    before = [each.trainable for each in (*layers, *variables)]
+    for layer in layers:  # from outside in: Keras' setter sets the layers in a layer too
+        inside = layer._flatten_layers()
+        parts = [norms[id(each)] for each in inside if id(each) in norms]
+        parts += [id(v) in trained for each in inside if id(each) not in norms for v in each._trainable_variables]
+        if parts and layer.trainable != any(parts):
+            layer.trainable = any(parts)
     for variable in variables:
         variable.trainable = id(variable) in trained
-    return True
-
-
-def _want(layer: Any, trained: Container[int], norms: Mapping[int, bool], wanted: dict[int, bool]) -> None:
-    """Note whether a layer and those in it are to train, where they can."""
-    if id(layer) in wanted:
-        return
-    inside = list(layer._flatten_layers(include_self=False, recursive=False))
-    for each in inside:
-        _want(each, trained, norms, wanted)
-    parts = [id(variable) in trained for variable in layer._trainable_variables]
-    parts += [wanted[id(each)] for each in inside if id(each) in wanted]
-    if id(layer) in norms or parts:
-        wanted[id(layer)] = norms.get(id(layer), any(parts))
+    return before != [each.trainable for each in (*layers, *variables)]
 
 
 def fits(model: keras.Model) -> bool:
     """Whether the optimizer has state for exactly the variables that train now, or no state at all."""
     optimizer = model.optimizer
-    if optimizer is None or not optimizer.built:
-        return True
-    return [id(v) for v in optimizer._trainable_variables] == [id(v) for v in model.trainable_variables]
+    built = optimizer is not None and optimizer.built
+    return not built or [*map(id, optimizer._trainable_variables)] == [*map(id, model.trainable_variables)]
 
 
 def new_optimizer(model: keras.Model) -> keras.Optimizer:
@@ -77,11 +57,9 @@ def new_optimizer(model: keras.Model) -> keras.Optimizer:
         with backend().scope(model):
             return type(old).from_config(old.get_config())
     except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
-        raise wrong_state(
-            f"a {type(old).__name__} that cannot be made from its configuration ({error})",
-            "an optimizer of the same configuration is to begin anew",
-            "Give it a `get_config` and a `from_config`, or compile the model again.",
-        ) from error
+        found = f"a {type(old).__name__} that cannot be made from its configuration ({error})"
+        cure = "Give it a `get_config` and a `from_config`, or compile the model again."
+        raise wrong_state(found, "an optimizer of the same configuration is to begin anew", cure) from error
 
 
 def begin_anew(model: keras.Model, new: keras.Optimizer) -> None:
@@ -96,7 +74,7 @@ def begin_anew(model: keras.Model, new: keras.Optimizer) -> None:
             return
         for before, after in zip([old, *innermost(old)], [new, *innermost(new)], strict=False):
             for name, value in vars(before).items():  # what a method has set, such as `exclude_from_weight_decay`
-                if name not in vars(after) and isinstance(value, _VALUES):
+                if name not in vars(after) and isinstance(value, bool | dict | float | int | re.Pattern | set | str):
                     put(after, name, value)
         backend().attach_state(model)
         model.optimizer = new
