@@ -164,9 +164,9 @@ class ScheduledLoop:
 
     def _checked(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def called(*arguments: Any, **keywords: Any) -> Any:
-            if backend().being_traced((arguments, keywords)):
-                if not self.given or not backend().being_traced(self.given):
-                    raise _frozen("has its window from outside" if self.given else "calls the optimizer itself")
+            traced = backend().being_traced((arguments, keywords))
+            if traced and not (self.given and backend().being_traced(self.given)):
+                raise _frozen("has its window from outside" if self.given else "calls the optimizer itself")
             return method(*arguments, **keywords)
 
         return called

@@ -17,6 +17,7 @@ from keras_sched.hypers import RATE, innermost, is_object
 from keras_sched.step import InnerOptimizer, ScheduledFit, Target
 from keras_sched.table import RowValues
 from keras_sched.targets import columns_of, targets_of
+from keras_sched.updates import check_updates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -142,6 +143,7 @@ class Scheduler(OfKnownLength):
             fit = self._running()
             with fit.ended_by_errors():
                 fit.end_epoch()
+                check_updates(fit)
                 if logs is not None:
                     logs.update(self._last_values())
 

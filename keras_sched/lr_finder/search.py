@@ -17,6 +17,7 @@ from keras_sched.snapshot import Snapshot
 from keras_sched.step import ScheduledFit, backend
 from keras_sched.step.backend import batches_per_call
 from keras_sched.step.state import is_built
+from keras_sched.updates import check_used
 
 LEAST = 6
 """The fewest batches of a search, as in fastai."""
@@ -112,7 +113,7 @@ class Search(Scheduler):
             fit = self._running()
             with fit.ended_by_errors():
                 self.run += 1
-                fit.check_used()
+                check_used(fit)
                 if self._finished or not self._has_trained():
                     return
                 self._waiting.append(self._loss(logs))

@@ -10,16 +10,12 @@ ABSENT = object()
 
 def put(target: Any, name: str, value: Any) -> None:
     """Set an attribute of the instance, or remove it where `value` is `ABSENT`."""
-    if value is ABSENT:
-        take_away(target, name)
-    else:
-        object.__setattr__(target, name, value)
+    take_away(target, name) if value is ABSENT else object.__setattr__(target, name, value)
 
 
 def take_away(target: Any, name: str) -> None:
     """Remove an attribute of the instance, if it has it."""
-    if name in vars(target):
-        object.__delattr__(target, name)
+    vars(target).pop(name, None)
 
 
 def own(target: Any, name: str) -> Any:

@@ -34,15 +34,11 @@ class ScheduledStep(ABC):
         self.model = model
         self.overrides = list(overrides)
         self.layouts = list(layouts)
-        self.objects = Objects(model, [], [])
-        """What else than the optimizers takes scheduled values."""
-        self.compiled = False
-        """Whether values are traced."""
+        self.objects = Objects(model, [], [])  # what else than the optimizers takes scheduled values
+        self.compiled = False  # whether values are traced
         self.batches = batches_per_call(model)
-        self.searching = False
-        """Whether each batch begins with empty metrics, so that the loss in its logs is its own."""
-        self.uneven = False
-        """Whether an optimizer made more updates in some batches than in others."""
+        self.searching = False  # whether each batch begins with empty metrics, so that the loss in its logs is its own
+        self.uneven = False  # whether an optimizer made more updates in some batches than in others
         self._empty: list[Any] | None = None
 
     @abstractmethod
@@ -184,12 +180,10 @@ class Backend(ABC):
     """What differs between the backends. The methods here do what is right where nothing has to be done."""
 
     step: type[ScheduledStep]
-    compiles = True
-    """Whether a step is compiled with Python numbers as constants."""
+    compiles = True  # whether a step is compiled with Python numbers as constants
     traces_conditions = False
     """Whether both branches of a condition run while the step is traced, also in an eager loop."""
-    looks_at_a_batch = True
-    """Whether a model's first `fit` takes a batch to build from."""
+    looks_at_a_batch = True  # whether a model's first `fit` takes a batch to build from
 
     @abstractmethod
     def being_traced(self, arguments: Any) -> bool:

@@ -38,11 +38,12 @@ class ScheduledFit:
         self.before_first_batch: Callable[[tuple[Any, ...]], None] | None = None
         """Called once, with the arguments of the step."""
         self.step: ScheduledStep | None = None
+        self.epochs: dict[int, list[tuple[int, int]]] = {}  # of each inner optimizer, by id: (updates, batches) each
         self._inner: dict[int, InnerOptimizer] = {}
         self._shown: dict[int, ShownRate] = {}
         self._plain: Any = None
         self._at_end = ExitStack()
-        self._in_epoch = self._at_first_batch = self._stepped = self._ended = False
+        self._in_epoch = self._at_first_batch = self._ended = False
         self._ran = 0  # batches since the last anchor
         self._limit = 0  # how many there may be until the window ends
 
@@ -123,7 +124,7 @@ class ScheduledFit:
         if self.step is None:
             self._install()
         row = row if self.searching is None else self.searching()
-        for each in self._scheduled():
+        for each in self.scheduled():
             each.anchor(each.first_row if row is None else row)
         self._anchor()
         self._in_epoch = self._at_first_batch = True
@@ -133,14 +134,12 @@ class ScheduledFit:
         if not self._in_epoch:
             return
         self._in_epoch = False
-        for each in self._scheduled():
+        for each in self.scheduled():
             each.per_batch = self._per_batch(each)
             batches, count = self.rows_run(each), each.count()
-            if self.searching is None and self.alive and count is not None:
-                self.check_used()
-                each.check_updates(self.model, count - each.first_count, self._ran, self.step, first=not self._stepped)
+            updates = 0 if count is None else max(count - each.first_count, 0)
+            self.epochs.setdefault(id(each), []).append((updates, self._ran))
             each.account(batches, count)
-        self._stepped = self._stepped or bool(self._ran)
         self._ran = 0
 
     def end(self) -> None:
@@ -158,13 +157,6 @@ class ScheduledFit:
             self._ended = True
 
     # What was used
-
-    def check_used(self) -> None:
-        """Raise a `RuntimeError` where the batches so far have made no update with an optimizer that is scheduled."""
-        step: Any = self.step
-        for inner, override in zip(self._scheduled(), step.overrides, strict=True):
-            if not override.used and not inner.may_be_idle:
-                inner.refuse_idle(self.model)
 
     def leave_out_validation(self) -> None:
         """Let no epoch of this fit be followed by validation."""
@@ -190,11 +182,12 @@ class ScheduledFit:
 
     # Inside
 
-    def _scheduled(self) -> list[InnerOptimizer]:
+    def scheduled(self) -> list[InnerOptimizer]:
+        """The inner optimizers that have a schedule, in the order of the step's overrides."""
         return [each for each in self._inner.values() if each.plans]
 
     def _install(self) -> None:
-        inner, batches = self._scheduled(), batches_per_call(self.model)
+        inner, batches = self.scheduled(), batches_per_call(self.model)
         tables = [each.table for each in inner]
         layouts = [Layout(each.table, each.optimizer, batches) for each in inner]
         objects = Objects(self.model, [each.targets for each in inner], tables)
@@ -253,7 +246,7 @@ class ScheduledFit:
         if self.before_first_batch is not None:
             self.before_first_batch(arguments)
             self.before_first_batch = None
-        for each in self._scheduled():
+        for each in self.scheduled():
             shown = self._shown.get(id(each))
             factor = None if shown is None else shown.take_factor()
             if shown is not None and shown.variable is not None and factor is not None:
@@ -265,13 +258,13 @@ class ScheduledFit:
 
     def _anchor(self, *, changed: bool = False) -> None:
         step: Any = self.step
-        pairs = enumerate(self._scheduled())
+        pairs = enumerate(self.scheduled())
         self._limit = min(step.anchor(which, e.first_row, e.first_count, changed=changed) for which, e in pairs)
         self._ran = 0
 
     def _refill(self, arguments: tuple[Any, ...]) -> None:
         """In the middle of an epoch, once a window: go on with the rows that come."""
-        for each in self._scheduled():
+        for each in self.scheduled():
             count = as_int(backend().in_flight(self.model, each.counter, arguments))
             each.account((count - each.first_count) // self._per_batch(each), count)
         self._anchor()

@@ -27,9 +27,7 @@ def methods(optimizer: keras.Optimizer, groups: int, group_of: Callable[[Any], i
 
 class _ByGroup:
     def __init__(self, optimizer: keras.Optimizer, group_of: Callable[[Any], int], values: Values) -> None:
-        self.optimizer = optimizer
-        self.group_of = group_of
-        self.values = values
+        self.optimizer, self.group_of, self.values = optimizer, group_of, values
 
     def update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
         product = getattr(self.optimizer, "_u_product", None)  # Nadam multiplies it in here, once a step

@@ -1,14 +1,14 @@
 """One inner optimizer in a scheduled fit: its table, and which rows of it were used."""
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.curves import Plan
-from keras_sched.errors import wrong_state, wrong_value
+from keras_sched.errors import wrong_value
 from keras_sched.hypers import RATE, momentum_attribute
 from keras_sched.step.backend import backend
 from keras_sched.step.numbers import as_float, as_int
@@ -25,22 +25,18 @@ class InnerOptimizer:
     """
 
     def __init__(self, optimizer: keras.Optimizer, *, skips: bool = False, part: bool = False) -> None:
-        self.optimizer: Any = optimizer
-        """`None` after `release`."""
+        self.optimizer: Any = optimizer  # `None` after `release`
         self.name = optimizer.name
         self.skips = skips
         self._part = part
         self.plans: list[Plan] = []
         self.group_of: Mapping[int, int] = {}
         self.groups = 1
-        self.targets: dict[str, Target] = {}
-        """{column: what it is for} of the columns that are not the optimizer's."""
+        self.targets: dict[str, Target] = {}  # {column: what it is for} of the columns that are not the optimizer's
         self.table: Table
-        self.first_count = 0
-        """The optimizer's count when `first_row` was the coming row."""
+        self.first_count = 0  # the optimizer's count when `first_row` was the coming row
         self.first_row = 0
-        self.per_batch = 1
-        """How many updates it makes in a batch."""
+        self.per_batch = 1  # how many updates it makes in a batch
         self._was_built = False
         self._used: list[tuple[int, int]] = []  # (first row, how many), one for each stretch without a gap
 
@@ -125,32 +121,6 @@ class InnerOptimizer:
         if not running and self._used:
             row = sum(self._used[-1]) - 1
         return self.table.values(attribute, [row])[0]
-
-    def check_updates(self, model: keras.Model, updates: int, ran: int, step: Any, *, first: bool) -> None:
-        """At an epoch's end: refuse an optimizer that did not step, or not as often in each of the batches that ran."""
-        if not ran or self.may_be_idle or updates < 0:
-            return
-        if not updates and first:
-            self.refuse_idle(model)
-        batches = updates // self.per_batch
-        # The last call may run fewer; Keras 3.15 on TensorFlow trains once more where a generator ends.
-        enough = ran - step.batches < batches <= ran + step.batches
-        if step.uneven or updates % self.per_batch or (updates and not enough):
-            raise wrong_state(
-                f"the optimizer `{self.name}` with {updates} updates in {ran} batches",
-                "a schedule has one row a batch, so each batch has to make the same number of updates",
-                "Apply the optimizer in each batch, or compile with `gradient_accumulation_steps=`.",
-            )
-
-    def refuse_idle(self, model: keras.Model) -> NoReturn:
-        """Raise for an optimizer that has not stepped, naming those of the model that have."""
-        optimizers = {name: each for name, each in vars(model).items() if isinstance(each, keras.Optimizer)}
-        stepped = [f"`model.{name}`" for name, each in optimizers.items() if as_int(each.iterations)]
-        raise wrong_state(
-            f"the optimizer `{self.name}` without one update that took a scheduled value",
-            f"its schedule had no effect; the model's optimizers that made updates: {', '.join(stepped) or 'none'}",
-            "Pass the optimizer that your `train_step` applies, for example `optimizer=model.d_optimizer`.",
-        )
 
     def _make_table(self) -> None:
         """The scheduled columns, and beside them those that let every later fit share the compiled step."""

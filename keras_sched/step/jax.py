@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+from collections import UserList
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -19,26 +20,15 @@ from keras_sched.step.override import Override
 from keras_sched.step.table import Layout
 
 
-class StatePart(Sequence[Any]):
+class StatePart(UserList[Any]):
     """The values of one kind of variable, in the model's order: for JAX a node of a tree, for Keras a plain object.
 
     After every batch Keras sets the state on the model, where its tracker walks each list, tuple and dictionary (Keras
     3.15): for a model of many variables that takes a third of its step.
     """
 
-    __slots__ = ("values",)
 
-    def __init__(self, values: Sequence[Any]) -> None:
-        self.values = values
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.values[index]
-
-
-jax.tree_util.register_pytree_node(StatePart, lambda part: (part.values, None), lambda _, values: StatePart(values))
+jax.tree_util.register_pytree_node(StatePart, lambda part: (part.data, None), lambda _, values: StatePart(values))
 
 
 class JaxStep(WindowedStep):

@@ -1,7 +1,6 @@
 """The private names that this library leans on: one list, checked before a feature that needs them begins."""
 
 import functools
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -55,7 +54,8 @@ NAMES = (
 def check_keras() -> None:
     """Raise a `RuntimeError`, once and clearly, where Keras no longer has a name that is needed here."""
     there = specimens()
-    missing = [name for name, thing in _needed(there) if not hasattr(thing, name)]
+    needed = [each for each in NAMES if each.owner in there and each.name != "_rng"]  # made when a seed is set
+    missing = [each.name for each in needed if not hasattr(there[each.owner], each.name)]
     if missing:
         raise wrong_state(
             f"Keras {keras.__version__} without {', '.join(missing)}",
@@ -74,8 +74,3 @@ def specimens() -> dict[str, Any]:
     model.compile(optimizer, loss)
     losses = {"loss": loss, "compiled loss": model._compile_loss}
     return {"optimizer": optimizer, "Nadam": nadam, "model": model, **losses, **backend().private_names()}
-
-
-def _needed(there: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    # TensorFlow makes `_rng` when a seed is set.
-    return ((each.name, there[each.owner]) for each in NAMES if each.owner in there and each.name != "_rng")

@@ -21,14 +21,10 @@ class Override:
         self.optimizer, self.groups, self.group_of = optimizer, groups, group_of
         self.read: Callable[[int], Values] | None = None
         """The values of the coming update; it takes how many updates this batch has made before it."""
-        self.check: Callable[[Any], None] | None = None
-        """Called with the gradients before they are applied."""
-        self.peek: Callable[[], Values] | None = None
-        """The values of the running batch, also outside `apply`."""
-        self.per_batch = 1
-        """How many updates the optimizer makes in a batch, as far as it is known."""
-        self.used = False
-        """Whether an update has taken values."""
+        self.check: Callable[[Any], None] | None = None  # called with the gradients before they are applied
+        self.peek: Callable[[], Values] | None = None  # the values of the running batch, also outside `apply`
+        self.per_batch = 1  # how many updates the optimizer makes in a batch, as far as it is known
+        self.used = False  # whether an update has taken values
         self._batch = threading.local()  # replicas of a TensorFlow strategy run the step in threads of their own
         self._lock = threading.RLock()
         self._inside = 0  # calls of `apply` that are running

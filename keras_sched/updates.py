@@ -1,0 +1,52 @@
+"""Whether the updates of a fit are those that its schedule was made for: as many in each batch, and at least one."""
+
+import keras
+
+from keras_sched.errors import wrong_state
+from keras_sched.step import InnerOptimizer, ScheduledFit
+
+
+def check_used(fit: ScheduledFit) -> None:
+    """Raise a `RuntimeError` where no update has taken a value of an optimizer that is scheduled."""
+    overrides = fit.step.overrides if fit.step is not None else []
+    for inner, override in zip(fit.scheduled(), overrides, strict=True):
+        if not override.used and not inner.may_be_idle:
+            _refuse_idle(inner, fit.model)
+
+
+def check_updates(fit: ScheduledFit) -> None:
+    """At an epoch's end: refuse an optimizer that has not stepped, or not as often in each batch.
+
+    Raises:
+        RuntimeError: where there is one; the message names the optimizers that have stepped.
+    """
+    if fit.searching is not None or fit.step is None:
+        return
+    step = fit.step
+    for inner in fit.scheduled():
+        epochs = fit.epochs.get(id(inner), [])
+        updates, ran = epochs[-1] if epochs else (0, 0)
+        if not ran or inner.may_be_idle:
+            continue
+        check_used(fit)
+        if not any(count for count, _ in epochs):
+            _refuse_idle(inner, fit.model)
+        batches = updates // inner.per_batch
+        # The last call may run fewer; Keras 3.15 on TensorFlow trains once more where a generator ends.
+        enough = ran - step.batches < batches <= ran + step.batches
+        if step.uneven or updates % inner.per_batch or (updates and not enough):
+            raise wrong_state(
+                f"the optimizer `{inner.name}` with {updates} updates in {ran} batches",
+                "a schedule has one row a batch, so each batch has to make the same number of updates",
+                "Apply the optimizer in each batch, or compile with `gradient_accumulation_steps=`.",
+            )
+
+
+def _refuse_idle(inner: InnerOptimizer, model: keras.Model) -> None:
+    optimizers = {name: each for name, each in vars(model).items() if isinstance(each, keras.Optimizer)}
+    stepped = [f"`model.{name}`" for name, each in optimizers.items() if int(each.iterations.numpy())]
+    raise wrong_state(
+        f"the optimizer `{inner.name}` without one update that took a scheduled value",
+        f"its schedule had no effect; the model's optimizers that made updates: {', '.join(stepped) or 'none'}",
+        "Pass the optimizer that your `train_step` applies, for example `optimizer=model.d_optimizer`.",
+    )
