@@ -505,6 +505,6 @@ class AsksMore(keras.layers.Layer):
 def test_another_question_of_a_compiled_step_is_an_error():
     model = keras.Sequential([keras.Input((4,)), AsksMore(name="asks"), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    with pytest.raises(RuntimeError, match="compares with 0.3"):
+    with pytest.raises(RuntimeError, match=r"compares with 0.3"):
         oracle.fit(model, [ParamScheduler({"asks.limit": RISING})])
     assert model.get_layer("asks").limit == 0.5
