@@ -130,6 +130,11 @@ class JaxStep(WindowedStep):
                 return self._step(state, data, self._windows)
             except TraceAgainError:
                 continue
+            except (TypeError, ValueError) as error:
+                # A function that JAX itself compiles (`leaky_relu`): JAX 0.10 takes nothing but tensors there.
+                if self.objects.plain or "__jax_array__" not in str(error):
+                    raise
+                self.objects.plain = True
 
     def _train_parts(self, state: Any, data: Any, windows: Any) -> Any:
         state = tuple(list(part) if isinstance(part, StatePart) else part for part in state)

@@ -30,6 +30,7 @@ class TensorFlowStep(WindowedStep):
             self._starts = [_variable(np.int64(0)) for _ in layouts]
         self._started: list[int] = [0 for _ in layouts]
         self._function: Callable[..., Any] | None = None
+        self._rehearsing = False
         for which, override in enumerate(self.overrides):
             override.read = self._reader(which)
 
@@ -37,13 +38,12 @@ class TensorFlowStep(WindowedStep):
         """Run the batches of one call."""
         if self.searching:
             self.empty_metrics()
-        if self._function is None and self.compiled and self.objects.several:
-            # What is built in a trace that is thrown away half way has no values.
-            TensorFlowBackend().build(self.model, arguments)
         before = own(self.model, "train_step")
         train_step = self.model.train_step
         put(self.model, "train_step", lambda data: self._train(train_step, data))
         try:
+            if self._function is None and self.compiled and self.objects.several:
+                self._rehearse(arguments)
             while True:
                 try:
                     return self._made()(*arguments)
@@ -89,8 +89,21 @@ class TensorFlowStep(WindowedStep):
             override.peek = lambda which=which, since=since: self._row(which, since, 0)
         with self.installed():
             logs = self.objects.run(self, train_step, data)
-            self.check_updates()
+            try:
+                self.check_updates()
+            except TraceAgainError:
+                if not self._rehearsing:
+                    raise
         return logs
+
+    def _rehearse(self, arguments: tuple[Any, ...]) -> None:
+        """Trace once to the end: what is built in a trace that is thrown away half way would have no values."""
+        if self.model.distribute_strategy.num_replicas_in_sync == 1:
+            self._rehearsing = True
+            try:
+                TensorFlowBackend().build(self.model, arguments)
+            finally:
+                self._rehearsing = False
 
     def _reader(self, which: int) -> Callable[[int], Values]:
         return lambda updates: self._row(which, self._since(which), updates)
