@@ -207,7 +207,7 @@ class Scalar(Proxy):
     """
 
     __slots__ = ("asked",)
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, value: Any, complement: Any, nominal: Any = None, asked: Any = None) -> None:
         super().__init__(value, complement, nominal)
@@ -322,7 +322,8 @@ def _number(value: Any) -> Any:
 
 def _kind(value: Any) -> Any:
     """Where a scalar stands towards 0 and 1: the place in `_ONE_OF_EACH` of a number that compares as it does."""
-    return sum(ops.cast(answer, "int32") for answer in (value >= 0, value > 0, value >= 1, value > 1))
+    answers: list[Any] = [ops.cast(answer, "int32") for answer in (value >= 0, value > 0, value >= 1, value > 1)]
+    return sum(answers)
 
 
 def _cases(columns: Sequence[tuple[Any, str]]) -> NDArray[np.int32]:
