@@ -26,7 +26,7 @@ def check_updates(fit: ScheduledFit) -> None:
     for inner in fit.scheduled():
         epochs = fit.epochs.get(id(inner), [])
         updates, ran = epochs[-1] if epochs else (0, 0)
-        if not ran or inner.may_be_idle:
+        if not ran or inner.may_be_idle or updates < 0:
             continue
         check_used(fit)
         if not any(count for count, _ in epochs):

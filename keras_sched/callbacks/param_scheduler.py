@@ -20,7 +20,20 @@ class ParamScheduler(Scheduler):
     Args:
         scheds: {name: annealer, or a list of annealers, one a parameter group}. Names are `lr`, `mom` (momentum or
             beta_1), `sqr_mom` (rho or beta_2), `wd`, `eps`, and every numeric attribute of the optimizer by its own
-            name. A plain function of the position serves as an annealer.
+            name. A plain function of the position serves as an annealer. Keys for whatever else the step reads, with
+            one annealer each:
+
+            - `"LAYER.ATTRIBUTE"`: a number of the layers whose name or path matches `LAYER`: `"dropout*.rate"`,
+              `"noise.stddev"`, `"dense_1.kernel_regularizer.l2"`;
+            - `"loss.ATTRIBUTE"` of the compiled losses, `"loss.OUTPUT.ATTRIBUTE"` of one: `"loss.label_smoothing"`;
+              `"loss_weights.OUTPUT"`, an output's name or position;
+            - the name or path of a scalar variable that the model tracks and does not train (Keras' variables cannot
+              be keys themselves);
+            - `(object, "attribute")`, called `"NAME.attribute"` in `hps` and the logs.
+
+            They hold the batch's value while its `train_step` runs, and their own at any other time. Where Keras asks
+            in Python whether a value is 0 or 1 (dropout draws nothing at 0), the step is compiled for each answer
+            that the schedule gives; on several replicas of TensorFlow that is an error.
         optimizer: the optimizer to schedule, where a `train_step` of the model's own applies others than the compiled
             one, for example `model.d_optimizer`. By default the compiled one.
         total_steps: the length of the schedule in batches; `epochs` times the steps an epoch by default. Batches past
@@ -32,8 +45,8 @@ class ParamScheduler(Scheduler):
             with momentum: the weights are then PyTorch's and fastai's.
 
     Raises:
-        ValueError: before the first batch, when the optimizer has no such hyper-parameter, one is scheduled twice, or
-            the groups do not fit.
+        ValueError: before the first batch, when the optimizer has no such hyper-parameter, a key matches nothing that
+            can be scheduled, one is scheduled twice, or the groups do not fit.
         TypeError: when `scheds` is no dictionary of annealers.
         RuntimeError: before the first batch, when the length of an epoch is not known.
 

@@ -137,7 +137,7 @@ class ScheduledFit:
         for each in self.scheduled():
             each.per_batch = self._per_batch(each)
             batches, count = self.rows_run(each), each.count()
-            updates = 0 if count is None else max(count - each.first_count, 0)
+            updates = 0 if count is None else count - each.first_count
             self.epochs.setdefault(id(each), []).append((updates, self._ran))
             each.account(batches, count)
         self._ran = 0

@@ -1,6 +1,5 @@
 """JAX: the windows are arguments of the compiled step, and an epoch's state is on its way from step to step."""
 
-import contextlib
 import itertools
 from collections import UserList
 from collections.abc import Callable, Iterator, Sequence
@@ -112,8 +111,15 @@ class JaxStep(WindowedStep):
             metrics = [now if first is None else _with_sharding(first) for first, now in pairs]
             state = (*state[:3], StatePart(metrics) if self._in_parts else metrics)
         while True:
-            with contextlib.suppress(TraceAgainError):
+            try:
                 return self._step(state, data, self._windows)
+            except TraceAgainError:
+                continue
+            except (TypeError, ValueError) as error:
+                # A function that JAX itself compiles (`leaky_relu`): JAX 0.10 takes nothing but tensors there.
+                if self.objects.plain or "__jax_array__" not in str(error):
+                    raise
+                self.objects.plain = True
 
     def _train_parts(self, state: Any, data: Any, windows: Any) -> Any:
         logs, state = self._train(tuple(list(part) for part in state), data, windows)

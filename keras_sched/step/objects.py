@@ -67,6 +67,8 @@ class Objects:
         self.columns = [(which, name, each) for which, some in enumerate(targets) for name, each in some.items()]
         self._split: set[str] = set()  # columns about which the step asks what not all rows answer alike
         self._asked: set[str] = set()
+        self.plain = False
+        """Whether a value about which nothing was asked is put in its place as a tensor."""
         self._cases = _cases([(tables[which], name) for which, name, _ in self.columns])
         self._lock = threading.RLock()
         self._inside = 0
@@ -125,7 +127,8 @@ class Objects:
         given = {}
         for (_, name, _), kind in zip(self.columns, case, strict=True):
             pair = step.weak(values[name].value), step.weak(values[name].complement)
-            given[name] = Scalar(*pair, _ONE_OF_EACH[kind], partial(self._asked.add, name))
+            plain = self.plain and name not in self._asked
+            given[name] = pair[0] if plain else Scalar(*pair, _ONE_OF_EACH[kind], partial(self._asked.add, name))
         return self._with(step, given, call, *arguments)
 
     def _with(self, step: Any, values: Mapping[str, Any], call: Callable[..., Any], *arguments: Any) -> Any:

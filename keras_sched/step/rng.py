@@ -37,6 +37,7 @@ def keep_random_states(data: Any = None) -> list[PutBack]:
 
 def _own_generators(data: Any) -> Iterator[Callable[[], None]]:
     """For a `DataLoader`, a `PyDataset` or the like: the generators among its attributes and those of its samplers."""
+    torch = sys.modules.get("torch")
     holders = [data, *(getattr(data, name, None) for name in ("sampler", "batch_sampler", "dataset"))]
     holders.append(getattr(holders[2], "sampler", None))
     for value in [value for holder in holders for value in getattr(holder, "__dict__", {}).values()]:
@@ -46,5 +47,5 @@ def _own_generators(data: Any) -> Iterator[Callable[[], None]]:
             yield partial(value.set_state, value.get_state(legacy=False))
         elif isinstance(value, random.Random):
             yield partial(value.setstate, value.getstate())
-        elif "torch" in sys.modules and isinstance(value, sys.modules["torch"].Generator):
+        elif torch is not None and isinstance(value, torch.Generator):
             yield partial(value.set_state, value.get_state())

@@ -9,6 +9,7 @@ import numpy as np
 from keras_sched.errors import advise
 from keras_sched.hypers import RATE
 from keras_sched.step.attributes import put, take_away
+from keras_sched.step.backend import backend
 from keras_sched.step.numbers import as_float
 from keras_sched.step.override import Override
 
@@ -72,7 +73,7 @@ class ShownRate:
         variable: Any = self.variable
         if self.override is not None and self.override.applying:  # accumulation on JAX assigns every variable
             return type(variable).assign(variable, value)
-        rate = as_float(value)
+        rate = float(np.float32(as_float(value)))
         # What restores a checkpoint, or JAX' state, writes the compiled rate, or once more what was written.
         if rate != self.compiled and (self._written is None or rate != self._written[0]):
             # In the precision in which it is read, so that what is read and written back changes nothing.
@@ -85,6 +86,8 @@ class ShownRate:
         if self.override is not None and self.override.peek is not None:
             rate = self.override.peek()[RATE][-1]
             return rate() if callable(rate) else rate
+        if backend().being_traced(()):  # a trace that is thrown away
+            return type(self.optimizer)._get_current_learning_rate(self.optimizer)
         rate = self._written[0] if self._written is not None and self.between_epochs() else self.current()
         if self._shown is None:
             self._shown = keras.Variable(rate, trainable=False, name="learning_rate")

@@ -30,17 +30,17 @@ class TensorFlowStep(WindowedStep):
             self._starts = [_variable(np.int64(0)) for _ in layouts]
         self._started: list[int] = [0 for _ in layouts]
         self._function: Callable[..., Any] | None = None
+        self._rehearsing = False
 
     def function(self, *arguments: Any) -> Any:
         if self.searching:
             self.empty_metrics()
-        if self._function is None and self.compiled and self.objects.several:
-            # What is built in a trace that is thrown away half way has no values.
-            TensorFlowBackend().build(self.model, arguments)
         before = own(self.model, "train_step")
         train_step = self.model.train_step
         put(self.model, "train_step", lambda data: self._train(train_step, data))
         try:
+            if self._function is None and self.compiled and self.objects.several:
+                self._rehearse(arguments)
             while True:
                 try:
                     return self._made()(*arguments)
@@ -80,14 +80,25 @@ class TensorFlowStep(WindowedStep):
 
     def _train(self, train_step: Callable[..., Any], data: Any) -> Any:
         for which, override in enumerate(self.overrides):
-            override.read, override.peek = (
-                partial(self._values, which),
-                partial(self._values, which, 0, self.since(which)),
-            )
+            override.read = partial(self._values, which)
+            override.peek = partial(self._values, which, 0, self.since(which))
         with self.installed():
             logs = self.objects.run(self, train_step, data)
-            self.check_updates()
+            try:
+                self.check_updates()
+            except TraceAgainError:
+                if not self._rehearsing:
+                    raise
         return logs
+
+    def _rehearse(self, arguments: tuple[Any, ...]) -> None:
+        """Trace once to the end: what is built in a trace that is thrown away half way would have no values."""
+        if self.model.distribute_strategy.num_replicas_in_sync == 1:
+            self._rehearsing = True
+            try:
+                TensorFlowBackend().build(self.model, arguments)
+            finally:
+                self._rehearsing = False
 
     def since(self, which: int) -> Any:
         count = tf.convert_to_tensor(self.overrides[which].optimizer._iterations)
@@ -155,6 +166,11 @@ def random_states() -> Iterator[tuple[str, Callable[[], None]]]:
         context.clear_kernel_cache()
 
     yield "TensorFlow's operation seeds", put_back
+    from tensorflow.python.ops import stateful_random_ops
+
+    made = stateful_random_ops.global_generator  # `get_global_generator` would make one
+    if made is not None:
+        yield "TensorFlow's generator", partial(made.state.assign, made.state.numpy())
 
 
 def _context() -> Any:
