@@ -223,7 +223,8 @@ class _LoopOptimizer:
     def _read(self, updates: int) -> Values:
         if self.loop.given is not None and backend().compiles:
             rows, start = self.loop.given[self._place]
-            since: Any = keras.ops.cast(self.inner.counter, "int32") - keras.ops.cast(start, "int32")
+            count: Any = keras.ops.cast(self.inner.counter, "int32")
+            since = count - keras.ops.cast(start, "int32")
             return self._layout.values(keras.ops.take(rows, keras.ops.clip(since, 0, rows.shape[0] - 1), axis=0))
         if self.loop.may_skip:
             if self._rows.position == 0:

@@ -4,6 +4,7 @@ import keras
 
 from keras_sched.errors import wrong_state
 from keras_sched.step import InnerOptimizer, ScheduledFit
+from keras_sched.step.numbers import as_int
 
 
 def check_used(fit: ScheduledFit) -> None:
@@ -44,7 +45,7 @@ def check_updates(fit: ScheduledFit) -> None:
 
 def _refuse_idle(inner: InnerOptimizer, model: keras.Model) -> None:
     optimizers = {name: each for name, each in vars(model).items() if isinstance(each, keras.Optimizer)}
-    stepped = [f"`model.{name}`" for name, each in optimizers.items() if int(each.iterations.numpy())]
+    stepped = [f"`model.{name}`" for name, each in optimizers.items() if as_int(each.iterations)]
     raise wrong_state(
         f"the optimizer `{inner.name}` without one update that took a scheduled value",
         f"its schedule had no effect; the model's optimizers that made updates: {', '.join(stepped) or 'none'}",

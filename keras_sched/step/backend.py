@@ -1,6 +1,5 @@
 """What the seam asks of a backend. `jax.py`, `tensorflow.py` and `torch.py` hold all that differs between them."""
 
-import functools
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -256,17 +255,18 @@ def batches_per_call(model: keras.Model) -> int:
 
 def backend() -> Backend:
     """The backend of this process; a `RuntimeError` where it does not train."""
-    return _backend(keras.backend.backend())
+    name = keras.backend.backend()
+    if name not in _MADE:
+        if name not in _CLASSES:
+            raise wrong_state(
+                f"the backend `{name}`",
+                "a schedule needs a backend that trains",
+                "Set KERAS_BACKEND to jax, tensorflow or torch before Keras is imported.",
+            )
+        module = importlib.import_module(f"keras_sched.step.{name}")
+        _MADE[name] = getattr(module, _CLASSES[name])()
+    return _MADE[name]
 
 
-@functools.cache
-def _backend(name: str) -> Backend:
-    known = {"jax": "JaxBackend", "tensorflow": "TensorFlowBackend", "torch": "TorchBackend"}
-    if name not in known:
-        raise wrong_state(
-            f"the backend `{name}`",
-            "a schedule needs a backend that trains",
-            "Set KERAS_BACKEND to jax, tensorflow or torch before Keras is imported.",
-        )
-    module = importlib.import_module(f"keras_sched.step.{name}")
-    return getattr(module, known[name])()
+_CLASSES = {"jax": "JaxBackend", "tensorflow": "TensorFlowBackend", "torch": "TorchBackend"}
+_MADE: dict[str, Backend] = {}  # no `functools.cache`, of which PyTorch's compiler warns

@@ -113,13 +113,12 @@ class JaxStep(WindowedStep):
         while True:
             try:
                 return self._step(state, data, self._windows)
-            except TraceAgainError:
-                continue
-            except (TypeError, ValueError) as error:
+            except (TraceAgainError, TypeError, ValueError) as error:
                 # A function that JAX itself compiles (`leaky_relu`): JAX 0.10 takes nothing but tensors there.
-                if self.objects.plain or "__jax_array__" not in str(error):
+                tensors = not self.objects.plain and "__jax_array__" in str(error)
+                if not (tensors or isinstance(error, TraceAgainError)):
                     raise
-                self.objects.plain = True
+                self.objects.plain = self.objects.plain or tensors
 
     def _train_parts(self, state: Any, data: Any, windows: Any) -> Any:
         logs, state = self._train(tuple(list(part) for part in state), data, windows)

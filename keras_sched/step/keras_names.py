@@ -51,8 +51,8 @@ NAMES = (
         "3.12",
     ),
     PrivateName("keras.src.backend.common.global_state", "module", "where Keras has its global seed generator", "3.12"),
-    PrivateName("tensorflow.python.ops.stateful_random_ops", "module", "TensorFlow's global generator", "2.16"),
     PrivateName("tensorflow.python.eager.context", "module", "TensorFlow's context", "2.16"),
+    PrivateName("tensorflow.python.ops.stateful_random_ops", "module", "TensorFlow's global generator", "2.16"),
 )
 
 

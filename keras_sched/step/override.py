@@ -21,7 +21,6 @@ class Override:
         self.optimizer, self.groups, self.group_of = optimizer, groups, group_of
         self.read: Callable[[int], Values] | None = None
         """The values of the coming update; it takes how many updates this batch has made before it."""
-        self.check: Callable[[Any], None] | None = None  # called with the gradients before they are applied
         self.peek: Callable[[], Values] | None = None  # the values of the running batch, also outside `apply`
         self.per_batch = 1  # how many updates the optimizer makes in a batch, as far as it is known
         self.used = False  # whether an update has taken values
@@ -81,8 +80,6 @@ class Override:
                 "a scheduled optimizer makes its updates in a step",
                 "Train with `model.fit`, or with `scheduled(...)` in a loop of your own.",
             )
-        if self.check is not None:
-            self.check(grads)
         before = self._apply_before
         original = type(self.optimizer).apply.__get__(self.optimizer) if before in (ABSENT, None) else before
         values = {name: value for name, value in self.read(self.updates).items() if not is_object(name)}

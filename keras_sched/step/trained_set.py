@@ -45,7 +45,7 @@ def set_trained(model: keras.Model, trained: Container[int], norms: Mapping[int,
 
 def fits(model: keras.Model) -> bool:
     """Whether the optimizer has state for exactly the variables that train now, or no state at all."""
-    optimizer = model.optimizer
+    optimizer: Any = model.optimizer
     built = optimizer is not None and optimizer.built
     return not built or [*map(id, optimizer._trainable_variables)] == [*map(id, model.trainable_variables)]
 
