@@ -353,14 +353,14 @@ def test_the_weights_are_given_back_at_once_where_the_step_failed():
     assert untrained(model, before)
 
 
-def test_what_is_loaded_after_a_fit_with_a_finder_failed_is_kept():
+def test_after_a_callback_beside_a_finder_failed_the_next_fit_brings_back_the_weights_over_what_was_loaded():
     model, other = compiled(), compiled()
+    before = model.get_weights()
     with pytest.raises(OSError, match="it failed"):
         with_finder(At("on_train_batch_end", fail))(model)
-    weights = [weight + 1 for weight in other.get_weights()]
-    model.set_weights(weights)
+    model.set_weights([weight + 1 for weight in other.get_weights()])
     model.fit(*rows(), epochs=0, verbose=0)
-    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
 # Compiling

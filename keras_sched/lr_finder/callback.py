@@ -24,7 +24,7 @@ class LRFinder(Search):
     The rate rises exponentially from batch to batch. There is no validation; all else is as in any fit, other callbacks
     too. Give the fit as many epochs as the search needs, or more; where it ends before, the curve is short, and
     `stopped` says so. Where another callback, or on PyTorch the data, ends the fit with an error, the weights come back
-    when the next `fit` begins; `lr_find` gives them back at once.
+    when the next `fit` begins, over what was loaded since; `lr_find` gives them back at once.
 
     Args:
         start_lr: the rate of the first batch, above 0, or one a parameter group.

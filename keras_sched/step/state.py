@@ -38,10 +38,16 @@ def is_built(model: keras.Model) -> bool:
 
 
 def reset_new(model: keras.Model, known: Container[Hashable]) -> None:
-    """Empty the metrics that are not in `known`: a training made them. Raise where it made weights or seeds."""
+    """Empty what is not in `known`, as a training made it: metrics, optimizers. Raise where it made weights or seeds."""
     for metric in (*model.metrics, *_holders(model, keras.Metric)):
         if any(id(variable) not in known for variable in metric.variables):
             metric.reset_state()
+    for optimizer in _holders(model, keras.Optimizer):
+        if any(id(variable) not in known for variable in optimizer.variables):
+            first = type(optimizer).from_config(optimizer.get_config())
+            first.build(optimizer._trainable_variables)
+            for variable, value in zip(optimizer.variables, first.variables, strict=True):
+                variable.assign(value)
     unknown = [variable.path for variable in model.variables if id(variable) not in known]
     if unknown:
         found = f"weights that the training made ({', '.join(unknown)})"

@@ -46,8 +46,9 @@ def set_trained(model: keras.Model, trained: Container[int], norms: Mapping[int,
 def fits(model: keras.Model) -> bool:
     """Whether the optimizer has state for exactly the variables that train now, or no state at all."""
     optimizer: Any = model.optimizer
-    built = optimizer is not None and optimizer.built
-    return not built or [*map(id, optimizer._trainable_variables)] == [*map(id, model.trainable_variables)]
+    if optimizer is None or not optimizer.built:
+        return True
+    return [*map(id, optimizer._trainable_variables)] == [*map(id, model.trainable_variables)]
 
 
 def new_optimizer(model: keras.Model) -> keras.Optimizer:
