@@ -38,7 +38,7 @@ def is_built(model: keras.Model) -> bool:
 
 
 def reset_new(model: keras.Model, known: Container[Hashable]) -> None:
-    """Empty what is not in `known`, as a training made it: metrics, optimizers. Raise where it made weights or seeds."""
+    """Empty the metrics and optimizers that are not in `known`: a training made them. Raise where it made weights."""
     for metric in (*model.metrics, *_holders(model, keras.Metric)):
         if any(id(variable) not in known for variable in metric.variables):
             metric.reset_state()
