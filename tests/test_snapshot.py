@@ -252,6 +252,7 @@ def test_the_compiled_step_is_kept(backend):
             return inputs
 
     model = compiled(model=keras.Sequential([keras.Input((COLUMNS,)), Counting(), keras.layers.Dense(1)]))
+    train(model)  # before its first fit, Keras looks at a batch
     with kept(model):
         search(model)
     traced = len(calls)

@@ -164,7 +164,9 @@ def checked_rates(name: str, rates: Any, *, zero: bool = False) -> np.ndarray:
 
 def common_groups(**values: Any) -> int | None:
     """How many groups these arguments have; raise if two of them differ."""
-    lengths = {name: len(value) for name, value in values.items() if isinstance(value, tuple)}
+    lengths = {
+        name: len(value) for name, value in values.items() if isinstance(value, tuple) or getattr(value, "ndim", 0)
+    }
     if len(set(lengths.values())) > 1:
         received = ", ".join(f"{name}={shown(values[name])}" for name in lengths)
         cure = f"Pass {max(lengths.values())} numbers in each, or a single number for all groups."
