@@ -130,7 +130,7 @@ class ScheduledFit:
         self._in_epoch = self._at_first_batch = True
 
     def end_epoch(self) -> None:
-        """Note the rows that this epoch used, and check that they are those of its batches."""
+        """Note the rows that this epoch used, and how many updates each optimizer made in its batches."""
         if not self._in_epoch:
             return
         self._in_epoch = False
