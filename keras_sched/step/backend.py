@@ -38,7 +38,6 @@ class ScheduledStep(ABC):
         self.batches = batches_per_call(model)
         self.searching = False  # whether each batch begins with empty metrics, so that the loss in its logs is its own
         self.uneven = False  # whether an optimizer made more updates in some batches than in others
-        self._empty: list[Any] | None = None
 
     @abstractmethod
     def function(self, *arguments: Any) -> Any:
@@ -79,27 +78,6 @@ class ScheduledStep(ABC):
                 self.uneven = self.uneven or override.per_batch > 1
                 override.per_batch, news = override.updates, True
         return news
-
-    @property
-    def empty(self) -> list[Any]:
-        """The first value of each variable of the model's metrics; `None` where `reset_state` leaves one alone."""
-        variables = self.model.metrics_variables
-        if self._empty is None or len(self._empty) != len(variables):
-            with keras.StatelessScope(state_mapping=[]) as scope:
-                self.model.reset_metrics()
-            values: list[Any] = [scope.get_current_value(variable) for variable in variables]
-            self._empty = [value if value is None else self.constant(value) for value in values]
-        return self._empty
-
-    def constant(self, value: Any) -> Any:
-        """A tensor as it is best kept, to be assigned before each batch of a search."""
-        return keras.ops.convert_to_tensor(value)
-
-    def empty_metrics(self) -> None:
-        """Do what `reset_metrics` does, which makes the values anew each time."""
-        for variable, value in zip(self.model.metrics_variables, self.empty, strict=True):
-            if value is not None:
-                variable.assign(value)
 
 
 class WindowedStep(ScheduledStep):

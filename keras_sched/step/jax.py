@@ -42,6 +42,7 @@ class JaxStep(WindowedStep):
         self._windows: list[Any] = [None for _ in layouts]
         self._traced: Any = None  # the windows, while a step is traced
         self._on_host = [np.zeros((layout.rows + 1, layout.width), np.float32) for layout in layouts]
+        self._empty: list[Any] = []  # the metrics' variables before the first batch
         self._step: Callable[..., Any] = self._train
         self._in_parts = self.compiled and keras.distribution.distribution() is None  # its shardings know lists
         if self._in_parts:
@@ -100,15 +101,11 @@ class JaxStep(WindowedStep):
         """JAX gives a condition the weak type of its branches' Python numbers, and has no other public way to it."""
         return jax.lax.cond(1, lambda: value, lambda: 0.0)
 
-    def constant(self, value: Any) -> Any:
-        return np.asarray(value)
-
     def _one_batch(self, state: Any, data: Any) -> Any:
         if self._in_parts and isinstance(state[0], (list, tuple)):  # the first batch of an epoch
             state = tuple(StatePart(part) for part in state)
         if self.searching:
-            pairs = zip(self.empty, state[3], strict=True)
-            metrics = [now if first is None else _with_sharding(first) for first, now in pairs]
+            metrics = self._reset(state[3])
             state = (*state[:3], StatePart(metrics) if self._in_parts else metrics)
         while True:
             try:
@@ -119,6 +116,17 @@ class JaxStep(WindowedStep):
                 if not (tensors or isinstance(error, TraceAgainError)):
                     raise
                 self.objects.plain = self.objects.plain or tensors
+
+    def _reset(self, metrics: Any) -> list[Any]:
+        """The values of the metrics' variables before the first batch; `reset_state` may leave one as it is now."""
+        variables = self.model.metrics_variables
+        if len(self._empty) != len(variables):
+            with keras.StatelessScope(state_mapping=[]) as scope:
+                self.model.reset_metrics()
+            values = map(scope.get_current_value, variables)
+            self._empty = [value if value is None else np.asarray(value) for value in values]
+        pairs = zip(self._empty, metrics, strict=True)
+        return [now if first is None else _with_sharding(first) for first, now in pairs]
 
     def _train_parts(self, state: Any, data: Any, windows: Any) -> Any:
         logs, state = self._train(tuple(list(part) for part in state), data, windows)
@@ -182,18 +190,21 @@ class JaxBackend(Backend):
                 "Load the weights again, or make and compile the model anew.",
             )
         value: Any = variable.value
-        if value.is_fully_replicated and value.is_fully_addressable:
-            return _read_whole(variable, value)
         whole, place, shape = value.is_fully_replicated, value.sharding, value.shape
-        shards = [(None, value)] if whole else [(_corner(s.index, shape), s.data) for s in value.addressable_shards]
+        free = not getattr(value, "committed", True)
+
+        def corner(index: Any) -> Any:
+            return whole or tuple(part.indices(size)[0] for part, size in zip(index, shape, strict=True))
+
+        shards = [(True, value)] if whole else [(corner(shard.index), shard.data) for shard in value.addressable_shards]
         # `addressable_data(0)` is an array of its own: NumPy's copy of it, which JAX keeps on it, dies with it.
-        parts = {corner: _host(shard.addressable_data(0)) for corner, shard in dict(shards).items()}
-        corners = list(parts)
+        parts = {key: _host(shard.addressable_data(0)) for key, shard in dict(shards).items()}
+        keys = list(parts)
 
         def put_back(arrays: Arrays) -> None:
-            by_corner = dict(zip(corners, arrays, strict=True))
-            key: Callable[[Any], Any] = (lambda _: None) if whole else (lambda index: _corner(index, shape))
-            variable.assign(jax.make_array_from_callback(shape, place, lambda index: by_corner[key(index)]))
+            new = dict(zip(keys, arrays, strict=True))
+            made = new[True] if free else jax.make_array_from_callback(shape, place, lambda at: new[corner(at)])
+            variable.assign(jax.numpy.asarray(made))
 
         return Content(variable.path, list(parts.values()), put_back)
 
@@ -250,21 +261,6 @@ def _with_sharding(array: Any) -> Any:
         return array
     layout = keras.distribution.TensorLayout([None] * np.ndim(array), distribution.device_mesh)
     return keras.distribution.distribute_tensor(jax.numpy.asarray(array), layout)
-
-
-def _read_whole(variable: keras.Variable, value: Any) -> Content:
-    """One array that every device has, all of them in this process: mostly there is one."""
-    place = value.sharding if getattr(value, "committed", True) else None
-
-    def put_back(arrays: Arrays) -> None:
-        array = arrays[0]
-        variable.assign(jax.numpy.asarray(array) if place is None else jax.device_put(array, place))
-
-    return Content(variable.path, [_host(value.addressable_data(0))], put_back)
-
-
-def _corner(index: Any, shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(part.indices(size)[0] for part, size in zip(index, shape, strict=True))
 
 
 def _host(array: Any) -> NDArray[Any]:

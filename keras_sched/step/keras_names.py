@@ -44,12 +44,7 @@ NAMES = (
     PrivateName("_trainable_variables", "optimizer", "an optimizer's or a layer's own variables that train", "3.12"),
     PrivateName("_u_product", "Nadam", "multiplied once a step, and not once a group", "3.12"),
     PrivateName("_update_model_variables_moving_average", "optimizer", "called once a parameter group", "3.12"),
-    PrivateName(
-        "_value",
-        "variable of JAX",
-        "`None` while on its way through an epoch; a scheduled variable's, in a step",
-        "3.12",
-    ),
+    PrivateName("_value", "variable of JAX", "`None` during an epoch; a scheduled variable's, in a step", "3.12"),
     PrivateName("keras.src.backend.common.global_state", "module", "where Keras has its global seed generator", "3.12"),
     PrivateName("tensorflow.python.eager.context", "module", "TensorFlow's context", "2.16"),
     PrivateName("tensorflow.python.ops.stateful_random_ops", "module", "TensorFlow's global generator", "2.16"),

@@ -34,7 +34,7 @@ class TensorFlowStep(WindowedStep):
 
     def function(self, *arguments: Any) -> Any:
         if self.searching:
-            self.empty_metrics()
+            self.model.reset_metrics()
         before = own(self.model, "train_step")
         train_step = self.model.train_step
         put(self.model, "train_step", lambda data: self._train(train_step, data))

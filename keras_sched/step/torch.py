@@ -30,7 +30,7 @@ class TorchStep(ScheduledStep):
 
     def function(self, *arguments: Any) -> Any:
         if self.searching:
-            self.empty_metrics()
+            self.model.reset_metrics()
         try:  # as `installed`, without what it costs to be open to several threads
             for which, override in enumerate(self.overrides):
                 override.install()
