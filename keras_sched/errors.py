@@ -2,12 +2,14 @@
 
 import math
 import numbers
+import os
 import reprlib
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 _SPEAKER: ContextVar[str | None] = ContextVar("speaker", default=None)
@@ -131,6 +133,19 @@ def check_data_given(x: Any) -> None:
     """Raise where there is no data at all, which Keras tells in words of its inside."""
     if x is None:
         raise wrong_type("x=None", "there is no data to train on", "Pass what `model.fit` takes, for example arrays.")
+
+
+def check_cache_dir(cache_dir: str | os.PathLike[str] | None) -> None:
+    """Raise unless `cache_dir` is `None` or a folder that can be written to."""
+    if cache_dir is None:
+        return
+    received, what = f"cache_dir={cache_dir!r}", "it is the folder for a temporary copy of the model's state"
+    if not isinstance(cache_dir, str | os.PathLike):
+        raise wrong_type(received, what, "Pass the path of a folder, or None for memory.")
+    if not Path(cache_dir).is_dir():
+        raise wrong_value(received, f"{what}, and there is no such folder", "Make it first, or pass None for memory.")
+    if not os.access(cache_dir, os.W_OK | os.X_OK):
+        raise wrong_value(received, f"{what}, and it cannot be written to", "Pass another one, or None for memory.")
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:

@@ -16,7 +16,8 @@ from keras_sched.step import InnerOptimizer, backend
 from keras_sched.step.attributes import own, put
 from keras_sched.step.keras_names import check_keras
 from keras_sched.step.override import Override
-from keras_sched.step.table import HostRows, Layout, Values
+from keras_sched.step.table import Layout
+from keras_sched.table import HostRows, Values
 
 Window = tuple[tuple[Any, Any], ...]
 """For each inner optimizer its rows, float32 (rows, width), and the count of updates at which the first is taken."""

@@ -5,32 +5,18 @@ import os
 import tempfile
 from collections.abc import Callable, Hashable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.errors import wrong_state, wrong_type, wrong_value
+from keras_sched.errors import check_cache_dir, wrong_state
 from keras_sched.step import rng, state
 from keras_sched.step.backend import backend
 
 Array = NDArray[Any]
 Step = tuple[str, Callable[[], None]]
-
-
-def check_cache_dir(cache_dir: str | os.PathLike[str] | None) -> None:
-    """Raise unless `cache_dir` is `None` or a folder that can be written to."""
-    if cache_dir is None:
-        return
-    received, what = f"cache_dir={cache_dir!r}", "it is the folder for a temporary copy of the model's state"
-    if not isinstance(cache_dir, str | os.PathLike):
-        raise wrong_type(received, what, "Pass the path of a folder, or None for memory.")
-    if not Path(cache_dir).is_dir():
-        raise wrong_value(received, f"{what}, and there is no such folder", "Make it first, or pass None for memory.")
-    if not os.access(cache_dir, os.W_OK | os.X_OK):
-        raise wrong_value(received, f"{what}, and it cannot be written to", "Pass another one, or None for memory.")
 
 
 class Snapshot(contextlib.AbstractContextManager["Snapshot"]):

@@ -9,9 +9,8 @@ from keras_sched.step.numbers import as_int
 
 def check_used(fit: ScheduledFit) -> None:
     """Raise a `RuntimeError` where no update has taken a value of an optimizer that is scheduled."""
-    overrides = fit.step.overrides if fit.step is not None else []
-    for inner, override in zip(fit.scheduled(), overrides, strict=True):
-        if not override.used and not inner.may_be_idle:
+    for inner in fit.scheduled():
+        if inner.override is not None and not inner.override.used and not inner.may_be_idle:
             _refuse_idle(inner, fit.model)
 
 
@@ -25,12 +24,11 @@ def check_updates(fit: ScheduledFit) -> None:
         return
     step = fit.step
     for inner in fit.scheduled():
-        epochs = fit.epochs.get(id(inner), [])
-        updates, ran = epochs[-1] if epochs else (0, 0)
+        updates, ran = inner.epochs[-1] if inner.epochs else (0, 0)
         if not ran or inner.may_be_idle or updates < 0:
             continue
         check_used(fit)
-        if not any(count for count, _ in epochs):
+        if not any(count for count, _ in inner.epochs):
             _refuse_idle(inner, fit.model)
         batches = updates // inner.per_batch
         # The last call may run fewer; Keras 3.15 on TensorFlow trains once more where a generator ends.

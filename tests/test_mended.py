@@ -213,6 +213,22 @@ def test_a_train_function_made_anew_on_demand_sees_what_was_changed():
     assert largest_difference(model.get_weights(), other.get_weights()) < TOLERANCE
 
 
+def test_a_train_function_made_anew_in_the_middle_of_an_epoch_goes_on_with_its_rows():
+    def trained(batch):
+        model = mlp(keras.optimizers.Adam(0.01))
+        anew = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda number, logs: number == batch and model.make_train_function(force=True)
+        )
+        scheduler = ParamScheduler({"lr": CURVE})
+        fit(model, [scheduler, anew])
+        return model.get_weights(), scheduler.hps["lr"]
+
+    weights, rates = trained(1)
+    unbroken, all_rates = trained(None)
+    assert largest_difference(weights, unbroken) < TOLERANCE
+    assert rates.tolist() == all_rates.tolist()
+
+
 def test_a_train_function_of_the_models_own_is_used_or_refused(backend):
     class Counting(keras.Sequential):
         made = 0

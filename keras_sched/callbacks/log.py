@@ -29,6 +29,14 @@ def note_scheduled(fit: ScheduledFit, optimizers: Iterable[InnerOptimizer]) -> N
     known += [each for each in optimizers if each not in known]
 
 
+def prefix(fit: ScheduledFit, inner: InnerOptimizer) -> str:
+    """What the values of one of several optimizers are told apart by in the logs."""
+    if len(fit.scheduled()) == 1:
+        return ""
+    found = [name for name, each in vars(fit.model).items() if each is inner.optimizer]
+    return f"{next(iter(found), inner.name)}_"
+
+
 class LogHyperParameters(Callback):
     """Write the hyper-parameters of every batch to TensorBoard, to a CSV file, or to anything else.
 
@@ -121,7 +129,7 @@ class LogHyperParameters(Callback):
             batches = range(last - (inner.first_count - before) // inner.per_batch, last)
             used = [(plan, *each) for plan in inner.plans for each in plan.names.items()] if batches else []
             for plan, attribute, name in used:
-                key, values = f"{fit.prefix(inner)}{name}", inner.table.values(attribute, batches).T.tolist()
+                key, values = f"{prefix(fit, inner)}{name}", inner.table.values(attribute, batches).T.tolist()
                 of_groups = {f"{key}_{group}": values[group] for group in range(len(values))}
                 shown = of_groups if attribute in plan.grouped else {key: values[0]}
                 columns |= {one: (batches, column) for one, column in shown.items()}

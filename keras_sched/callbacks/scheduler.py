@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.callbacks.length import OfKnownLength
-from keras_sched.callbacks.log import note_scheduled
+from keras_sched.callbacks.log import note_scheduled, prefix
 from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group
 from keras_sched.errors import advise, shown, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
@@ -247,7 +247,7 @@ class Scheduler(OfKnownLength):
         for inner, plan in self._in_use():
             for attribute in plan.curves:
                 of_groups = fit.last_value(inner, attribute)
-                key = plan.names[attribute] if is_object(attribute) else f"{fit.prefix(inner)}{attribute}"
+                key = plan.names[attribute] if is_object(attribute) else f"{prefix(fit, inner)}{attribute}"
                 values[key] = float(of_groups[-1])
                 if attribute in plan.grouped:
                     values |= {f"{key}_{group}": float(value) for group, value in enumerate(of_groups)}

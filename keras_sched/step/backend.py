@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from keras_sched.errors import wrong_state
 from keras_sched.step.objects import Objects
 from keras_sched.step.override import Override
-from keras_sched.step.table import Layout, Table, Values
+from keras_sched.step.table import Layout
+from keras_sched.table import Table, Values
 
 Arrays = Sequence[NDArray[Any]]
+Arguments = tuple[Any, ...]  # of a train function
 
 
 class Content(NamedTuple):
@@ -54,7 +56,7 @@ class ScheduledStep(ABC):
         Returns how many batches can be run until it has to be called again.
         """
 
-    def mend(self, arguments: tuple[Any, ...], result: Any) -> None:
+    def mend(self, arguments: Arguments, result: Any) -> None:
         """Mend what a step that died has left in the model: called with `arguments`, it returned `result` or died."""
 
     def with_variables(self, place: Callable[..., Any], variables: Any, call: Callable[..., Any], *data: Any) -> Any:
@@ -83,17 +85,9 @@ class ScheduledStep(ABC):
 class WindowedStep(ScheduledStep):
     """A compiled step, which reads its row from a window of the table on the device."""
 
-    def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
-        super().__init__(model, overrides, layouts)
-        self.compiled = not model.run_eagerly
-
     @abstractmethod
-    def load(self, which: int, window: NDArray[np.float32]) -> None:
-        """Give the step another window, (rows, width)."""
-
-    @abstractmethod
-    def start(self, which: int, start: int) -> None:
-        """Let the window begin at this count of updates."""
+    def load(self, which: int, start: int, window: NDArray[np.float32] | None) -> None:
+        """Give the step another window, (rows, width), if any; it begins at this count of updates."""
 
     @abstractmethod
     def since(self, which: int) -> Any:
@@ -119,13 +113,13 @@ class WindowedStep(ScheduledStep):
 
     def anchor(self, which: int, row: int, count: int, *, changed: bool = False) -> int:
         """Let the coming batch take row `row`: in a new window where it is not in the one on the device."""
-        first, rows = self._firsts[which], self.layouts[which].rows
+        first, rows, window = self._firsts[which], self.layouts[which].rows, None
         if changed or first is None or not first <= row <= first + rows - self.batches:
             # Some rows before it, for a checkpoint whose count lies before this one's.
             first = self._firsts[which] = max(0, row - rows // 4)
-            self.load(which, self._tables[which].rows(first, rows))
+            window = self._tables[which].rows(first, rows)
         self._anchors[which] = row - first, count
-        self._start(which)
+        self._load(which, window)
         return first + rows - row
 
     def check_updates(self) -> None:
@@ -133,13 +127,13 @@ class WindowedStep(ScheduledStep):
         news = self.learn_updates()
         if news:
             for which in range(len(self.layouts)):
-                self._start(which)
+                self._load(which)
         if (self.objects.learned() or news) and self.compiled:
             raise TraceAgainError
 
-    def _start(self, which: int) -> None:
+    def _load(self, which: int, window: NDArray[np.float32] | None = None) -> None:
         place, count = self._anchors[which]
-        self.start(which, count - place * self.overrides[which].per_batch)
+        self.load(which, count - place * self.overrides[which].per_batch, window)
 
     def _values(self, which: int, updates: int = 0, since: Any = None) -> Values:
         """The values of the row that the batch takes, of which it has made `updates` already."""
@@ -158,8 +152,7 @@ class Backend(ABC):
 
     step: type[ScheduledStep]
     compiles = True  # whether a step is compiled with Python numbers as constants
-    traces_conditions = False
-    """Whether both branches of a condition run while the step is traced, also in an eager loop."""
+    traces_conditions = False  # whether both branches of a condition run while it is traced, also in an eager loop
     looks_at_a_batch = True  # whether a model's first `fit` takes a batch to build from
 
     @abstractmethod
@@ -200,13 +193,11 @@ class Backend(ABC):
     def forget_state(self, model: keras.Model) -> None:
         """Let go of values on their way, which would be written over what was put back."""
 
-    def in_flight(self, model: keras.Model, variable: keras.Variable, arguments: tuple[Any, ...]) -> Any:
+    def in_flight(self, model: keras.Model, variable: keras.Variable, arguments: Arguments) -> Any:
         """The value of a variable before a step, which is called with `arguments`."""
         return variable
 
-    def replaced(
-        self, model: keras.Model, variable: keras.Variable, value: float, arguments: tuple[Any, ...]
-    ) -> tuple[Any, ...]:
+    def replaced(self, model: keras.Model, variable: keras.Variable, value: float, arguments: Arguments) -> Arguments:
         """The step's arguments where the variable is to have another value."""
         variable.assign(value)
         return arguments
@@ -215,7 +206,7 @@ class Backend(ABC):
         """Where variables for `model` are made."""
         return nullcontext()
 
-    def build(self, model: keras.Model, arguments: tuple[Any, ...]) -> None:
+    def build(self, model: keras.Model, arguments: Arguments) -> None:
         """Build what the first batch would build, from the arguments of its step."""
 
     def mean_over_processes(self, loss: Any) -> Any:

@@ -1,7 +1,6 @@
 """The step cache: the compiled steps that a model keeps, so that its next scheduled fit compiles nothing."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
 import keras
 
@@ -15,31 +14,22 @@ _CACHE = "_keras_sched_steps"
 _MOST = 4
 
 
-class StepKey(NamedTuple):
-    """What a compiled step was made for.
+class StepKey:
+    """What a step that `model` would compile now is made for.
 
     The objects themselves are kept, not their addresses, which an object that is gone leaves to the next. On JAX a step
     for an optimizer of the same shape would run without a complaint, with the constants of the old one.
-
-    Args:
-        objects: what must be the very same; the first is the plain train function, of which `compile` and
-            `make_train_function(force=True)` make another one.
-        facts: what must be equal.
     """
 
-    objects: tuple[Any, ...]
-    facts: tuple[Any, ...]
-
-    @classmethod
-    def of(
-        cls, model: keras.Model, inner: Sequence[InnerOptimizer], layouts: Sequence[Layout], others: Objects
-    ) -> "StepKey":
-        """The key of a step that `model` would make now."""
+    def __init__(
+        self, model: keras.Model, inner: Sequence[InnerOptimizer], layouts: Sequence[Layout], others: Objects
+    ) -> None:
+        self.train_function = model.train_function  # `compile` and `make_train_function(force=True)` make another one
         variables = model.trainable_variables
-        groups = tuple(tuple(each.group(v) for v in variables) for each in inner if each.groups > 1)
+        groups = [[each.group(variable) for variable in variables] for each in inner if each.groups > 1]
         optimizers = [model.optimizer, *(each.optimizer for each in inner)]
-        objects = (model.train_function, *optimizers, keras.distribution.distribution(), *variables, *others.things)
-        return cls(objects, (batches_per_call(model), groups, tuple(layout.key for layout in layouts), others.facts))
+        self.objects = [*optimizers, keras.distribution.distribution(), *variables, *others.things]
+        self.facts = (batches_per_call(model), groups, [layout.key for layout in layouts], others.facts)
 
     def serves(self, other: "StepKey") -> bool:
         """Whether a step that was made for this key can be used for `other`."""
@@ -48,11 +38,10 @@ class StepKey(NamedTuple):
 
 def cached_step(model: keras.Model, key: StepKey, make: Callable[[], ScheduledStep]) -> ScheduledStep:
     """The model's step for `key`, or one made now. Those for another train function are let go."""
-    cached: list[tuple[StepKey, ScheduledStep]] = [
-        entry for entry in vars(model).get(_CACHE, []) if entry[0].objects[0] is key.objects[0]
-    ]
+    entries: list[tuple[StepKey, ScheduledStep]] = vars(model).get(_CACHE, [])
+    cached = [entry for entry in entries if entry[0].train_function is key.train_function]
     step = next((step for other, step in cached if other.serves(key)), None) or make()
-    put(model, _CACHE, [(key, step), *((other, old) for other, old in cached if old is not step)][:_MOST])
+    put(model, _CACHE, [(key, step), *(entry for entry in cached if entry[1] is not step)][:_MOST])
     return step
 
 

@@ -1,6 +1,6 @@
 """One scheduled fit of one model: what changes when it begins, and is put back when it ends, however it ends."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from keras_sched.curves import Plan
 from keras_sched.errors import wrong_state, wrong_value
 from keras_sched.hypers import RATE, innermost
 from keras_sched.step.attributes import put, take_away
-from keras_sched.step.backend import ScheduledStep, backend, batches_per_call
+from keras_sched.step.backend import Arguments, ScheduledStep, backend, batches_per_call
 from keras_sched.step.cache import StepKey, cached_step
 from keras_sched.step.inner import InnerOptimizer
 from keras_sched.step.keras_names import check_keras
@@ -33,14 +33,10 @@ class ScheduledFit:
         backend().check_model(model)
         self.model = model
         self.alive = True
-        self.searching: Callable[[], int] | None = None
-        """In a search for a learning rate: gives the row at which an epoch begins."""
-        self.before_first_batch: Callable[[tuple[Any, ...]], None] | None = None
-        """Called once, with the arguments of the step."""
+        self.searching: Callable[[], int] | None = None  # in a search: gives the row at which an epoch begins
+        self.before_first_batch: Callable[[Arguments], None] | None = None  # called once
         self.step: ScheduledStep | None = None
-        self.epochs: dict[int, list[tuple[int, int]]] = {}  # of each inner optimizer, by id: (updates, batches) each
         self._inner: dict[int, InnerOptimizer] = {}
-        self._shown: dict[int, ShownRate] = {}
         self._plain: Any = None
         self._at_end = ExitStack()
         self._in_epoch = self._at_first_batch = self._ended = False
@@ -75,8 +71,7 @@ class ScheduledFit:
                 "its optimizers are not known before the model's variables are",
                 "Build the model first: begin it with `keras.Input`, or call `model.build(input_shape)`.",
             )
-        skips = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        parts = innermost(optimizer)
+        parts, skips = innermost(optimizer), isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         new = {id(each): InnerOptimizer(each, skips=skips, part=len(parts) > 1) for each in parts}
         return [self._inner.setdefault(key, each) for key, each in new.items()]
 
@@ -93,14 +88,13 @@ class ScheduledFit:
                 )
         inner.targets |= targets or {}
         inner.add(plan)
-        if inner.table.scheduled(RATE) and id(inner) not in self._shown:
-            shown = ShownRate(
+        if inner.table.scheduled(RATE) and inner.shown is None:
+            inner.shown = ShownRate(
                 inner.optimizer,
                 lambda: float(self.last_value(inner, RATE)[-1]),
                 lambda: self._at_first_batch or not self._in_epoch,
             )
-            self._shown[id(inner)] = shown  # first, so that one which is interrupted half way is removed too
-            shown.install()
+            inner.shown.install()
 
     def at_end(self, put_back: Callable[[], None]) -> None:
         """Have `put_back` called once, after the rest was put back; the last one asked for is called first."""
@@ -135,10 +129,9 @@ class ScheduledFit:
             return
         self._in_epoch = False
         for each in self.scheduled():
-            each.per_batch = self._per_batch(each)
             batches, count = self.rows_run(each), each.count()
             updates = 0 if count is None else count - each.first_count
-            self.epochs.setdefault(id(each), []).append((updates, self._ran))
+            each.epochs.append((updates, self._ran))
             each.account(batches, count)
         self._ran = 0
 
@@ -166,19 +159,12 @@ class ScheduledFit:
     def rows_run(self, inner: InnerOptimizer) -> int:
         """Rows used since the last anchor: what the optimizer counted; where that is in flight, what was called."""
         count = inner.count()
-        counted = self._ran if count is None else max(count - inner.first_count, 0) // self._per_batch(inner)
+        counted = self._ran if count is None else max(count - inner.first_count, 0) // inner.per_batch
         return min(counted, self._ran)
 
     def last_value(self, inner: InnerOptimizer, attribute: str) -> NDArray[np.float64]:
         """The value of the last batch run, (groups,), or before any that of the first one to come."""
         return inner.last_value(attribute, self.rows_run(inner))
-
-    def prefix(self, inner: InnerOptimizer) -> str:
-        """What the values of one of several optimizers are told apart by in the logs."""
-        if len(self._inner) == 1:
-            return ""
-        found = [name for name, each in vars(self.model).items() if each is inner.optimizer]
-        return f"{next(iter(found), inner.name)}_"
 
     # Inside
 
@@ -199,20 +185,22 @@ class ScheduledFit:
             return made
 
         self._plain = self.model.train_function
-        key = StepKey.of(self.model, inner, layouts, objects)
+        key = StepKey(self.model, inner, layouts, objects)
         self.step = cached_step(self.model, key, make) if backend().compiles else make()
         self.step.searching = self.searching is not None
         self.step.begin(tables, self._plain)
         model: Any = self.model
         model.train_function = self._function
         for each, override in zip(inner, self.step.overrides, strict=True):
-            if id(each) in self._shown:
-                self._shown[id(each)].override = override
+            each.override = override
+            if each.shown is not None:
+                each.shown.override = override
 
     def _put_back(self) -> None:
         """Every part can be done twice, so that an end which was interrupted is made good by the next one."""
-        for shown in self._shown.values():
-            shown.remove()
+        for each in self._inner.values():
+            if each.shown is not None:
+                each.shown.remove()
         if self.step is not None:
             for override in self.step.overrides:
                 override.remove()
@@ -229,8 +217,9 @@ class ScheduledFit:
         try:
             if self._at_first_batch:
                 arguments = self._first_batch(arguments)
-            if self._ran + step.batches > self._limit:
-                self._refill(arguments)
+            if self._ran + step.batches > self._limit:  # go on with another window
+                self._account(lambda counter: backend().in_flight(self.model, counter, arguments))
+                self._anchor()
             result = step.function(*arguments)
             self._ran += step.batches
         except BaseException as error:
@@ -240,14 +229,14 @@ class ScheduledFit:
             raise
         return result
 
-    def _first_batch(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _first_batch(self, arguments: Arguments) -> Arguments:
         """Of an epoch: scale the rest of the schedule by what others have written, before our hook or after it."""
         self._at_first_batch = False
         if self.before_first_batch is not None:
             self.before_first_batch(arguments)
             self.before_first_batch = None
         for each in self.scheduled():
-            shown = self._shown.get(id(each))
+            shown = each.shown
             factor = None if shown is None else shown.take_factor()
             if shown is not None and shown.variable is not None and factor is not None:
                 arguments = backend().replaced(self.model, shown.variable, shown.compiled, arguments)
@@ -262,16 +251,11 @@ class ScheduledFit:
         self._limit = min(step.anchor(which, e.first_row, e.first_count, changed=changed) for which, e in pairs)
         self._ran = 0
 
-    def _refill(self, arguments: tuple[Any, ...]) -> None:
-        """In the middle of an epoch, once a window: go on with the rows that come."""
+    def _account(self, value: Callable[[keras.Variable], Any]) -> None:
+        """In the middle of an epoch: note the rows used; `value` reads the variable in which an optimizer counts."""
         for each in self.scheduled():
-            count = as_int(backend().in_flight(self.model, each.counter, arguments))
-            each.account((count - each.first_count) // self._per_batch(each), count)
-        self._anchor()
-
-    def _per_batch(self, inner: InnerOptimizer) -> int:
-        overrides: Sequence[Override] = [] if self.step is None else self.step.overrides
-        return next((each.per_batch for each in overrides if each.optimizer is inner.optimizer), 1)
+            count = as_int(value(each.counter))
+            each.account((count - each.first_count) // each.per_batch, count)
 
     def _make_train_function(self, force: bool = False) -> Any:
         """What `model.make_train_function` is while a schedule is on. `fit` and `train_on_batch` call it first."""
@@ -279,11 +263,10 @@ class ScheduledFit:
             self.end()
             return self.model.make_train_function(force)
         # Somebody wants what was changed to take effect: the plain function and ours are made anew.
-        if self.model.train_function == self._function:
-            self.model.train_function = self._plain
+        if self._in_epoch:
+            backend().attach_state(self.model)
+            self._account(lambda counter: counter)
         made = type(self.model).make_train_function(self.model, force=True)
-        for override in self.step.overrides:
-            override.remove()
         self._install()
         self._anchor(changed=True)
         return made

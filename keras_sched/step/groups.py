@@ -1,6 +1,6 @@
 """One update a parameter group: an optimizer's methods, called once for each group with that group's values."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -8,8 +8,7 @@ from keras import ops
 
 from keras_sched.hypers import RATE
 from keras_sched.step.attributes import put, slot
-
-Values = Mapping[str, Sequence[Any]]
+from keras_sched.table import Values
 
 
 def methods(optimizer: keras.Optimizer, groups: int, group_of: Callable[[Any], int], values: Values) -> dict[str, Any]:

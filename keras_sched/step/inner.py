@@ -13,6 +13,8 @@ from keras_sched.hypers import RATE, momentum_attribute
 from keras_sched.step.backend import backend
 from keras_sched.step.numbers import as_float, as_int
 from keras_sched.step.objects import Target
+from keras_sched.step.override import Override
+from keras_sched.step.shown import ShownRate
 from keras_sched.table import RowValues, Table
 
 
@@ -34,9 +36,11 @@ class InnerOptimizer:
         self.groups = 1
         self.targets: dict[str, Target] = {}  # {column: what it is for} of the columns that are not the optimizer's
         self.table: Table
+        self.epochs: list[tuple[int, int]] = []  # (updates, batches) of each
+        self.override: Override | None = None
+        self.shown: ShownRate | None = None
         self.first_count = 0  # the optimizer's count when `first_row` was the coming row
         self.first_row = 0
-        self.per_batch = 1  # how many updates it makes in a batch
         self._was_built = False
         self._used: list[tuple[int, int]] = []  # (first row, how many), one for each stretch without a gap
 
@@ -68,7 +72,8 @@ class InnerOptimizer:
     def release(self) -> None:
         """Let go of the optimizer: what is left tells what was used."""
         self._was_built = self.in_use
-        self.optimizer, self.targets = None, {}
+        self.optimizer = self.override = self.shown = None
+        self.targets = {}
 
     @property
     def in_use(self) -> bool:
@@ -79,6 +84,11 @@ class InnerOptimizer:
     def may_be_idle(self) -> bool:
         """Whether batches without an update of it are as they should be."""
         return self.skips or (self._part and not self.in_use)
+
+    @property
+    def per_batch(self) -> int:
+        """How many updates it makes in a batch."""
+        return 1 if self.override is None else self.override.per_batch
 
     @property
     def counter(self) -> keras.Variable:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from keras_sched.errors import wrong_state
 from keras_sched.step.attributes import put, take_away
-from keras_sched.step.backend import Arrays, Backend, Content, TraceAgainError, WindowedStep
+from keras_sched.step.backend import Arguments, Arrays, Backend, Content, TraceAgainError, WindowedStep
 from keras_sched.step.override import Override
 from keras_sched.step.table import Layout
 
@@ -57,17 +57,14 @@ class JaxStep(WindowedStep):
             logs, state = self._one_batch(state, data)
         return logs, state
 
-    def load(self, which: int, window: NDArray[np.float32]) -> None:
-        self._on_host[which][:-1] = window
-        self._windows[which] = None
+    def load(self, which: int, start: int, window: NDArray[np.float32] | None) -> None:
+        kept = self._on_host[which]
+        first = kept[-1, :1].view(np.int32)
+        if window is not None or first[0] != start:
+            kept[:-1], first[0] = kept[:-1] if window is None else window, start
+            self._windows[which] = _with_sharding(jax.numpy.asarray(kept.copy()))
 
-    def start(self, which: int, start: int) -> None:
-        row = self._on_host[which][-1, :1].view(np.int32)
-        if self._windows[which] is None or row[0] != start:
-            row[0] = start
-            self._windows[which] = _on_devices(self._on_host[which].copy())
-
-    def mend(self, arguments: tuple[Any, ...], result: Any) -> None:
+    def mend(self, arguments: Arguments, result: Any) -> None:
         """Reattach the values that Keras took off the model's variables for the step.
 
         Keras 3.15 loses them where the first step of a fit dies: its loss raises, for example, or its data.
@@ -219,13 +216,11 @@ class JaxBackend(Backend):
         if hasattr(model, "jax_state_sync"):
             model._jax_state_synced = True
 
-    def in_flight(self, model: keras.Model, variable: keras.Variable, arguments: tuple[Any, ...]) -> Any:
+    def in_flight(self, model: keras.Model, variable: keras.Variable, arguments: Arguments) -> Any:
         found = _find(model, variable, arguments[0])
         return variable if found is None else found
 
-    def replaced(
-        self, model: keras.Model, variable: keras.Variable, value: float, arguments: tuple[Any, ...]
-    ) -> tuple[Any, ...]:
+    def replaced(self, model: keras.Model, variable: keras.Variable, value: float, arguments: Arguments) -> Arguments:
         state, *others = arguments
         before = _find(model, variable, state)
         if before is None:
@@ -247,11 +242,6 @@ def _find(model: keras.Model, variable: keras.Variable, state: Any) -> Any:
     """The value of `variable` in a state that is on its way; `None` where it is not in it."""
     pairs = itertools.chain(*(zip(*pair, strict=False) for pair in zip(_parts(model), state, strict=False)))
     return next((value for each, value in pairs if each is variable), None)
-
-
-def _on_devices(array: Any) -> Any:
-    """The array on the device, or the same on every device of Keras' distribution."""
-    return jax.numpy.asarray(array) if keras.distribution.distribution() is None else _with_sharding(array)
 
 
 def _with_sharding(array: Any) -> Any:

@@ -13,11 +13,9 @@ class PrivateName(NamedTuple):
     """A name that Keras, or a backend, keeps to itself."""
 
     name: str
-    owner: str
-    """What has it: one of the kinds of `specimens`, or a module."""
+    owner: str  # one of the kinds of `specimens`, or a module
     what_for: str
-    since: str
-    """The oldest version in which it was seen."""
+    since: str  # the oldest version in which it was seen
 
 
 # ARCHITECTURE.md has the same table. Tests fail where the two differ, where the package uses another private name, and

@@ -1,8 +1,6 @@
 """Scheduled values in the place of what else a training step reads: attributes of layers and losses, variables."""
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -14,7 +12,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from keras_sched.errors import is_number, wrong_state
-from keras_sched.step.attributes import own, put
+from keras_sched.step.attributes import Replaced
 from keras_sched.step.scalar import Scalar
 
 _ROWS = 65_536  # looked through at once
@@ -68,9 +66,7 @@ class Objects:
         self.plain = False
         """Whether a value about which nothing was asked is put in its place as a tensor."""
         self._cases = _cases([(tables[which], name) for which, name, _ in self.columns])
-        self._lock = threading.RLock()
-        self._inside = 0
-        self._before: dict[tuple[int, str], tuple[Any, str, Any]] = {}
+        self._places = Replaced()
 
     @property
     def things(self) -> list[Any]:
@@ -135,24 +131,10 @@ class Objects:
             for _, name, target in self.columns
             for variable in target.variables
         ]
-        with self._placed(values):
-            return step.with_variables(self._put, variables, call, *arguments)
-
-    @contextmanager
-    def _placed(self, values: Mapping[str, Any]) -> Iterator[None]:
-        with self._lock:
-            self._inside += 1
-            for _, name, target in self.columns:
-                for thing, attribute in target.places:
-                    self._put(thing, attribute, values[name])
+        places = [(*place, values[name]) for _, name, target in self.columns for place in target.places]
+        with self._places.during(places):
             self._place_losses(values)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if self._inside <= 0:  # the last thread to leave
-                    self.put_back()
+            return step.with_variables(self._places.put, variables, call, *arguments)
 
     def _place_losses(self, values: Mapping[str, Any]) -> None:
         wanted = [(*target.loss, values[name]) for _, name, target in self.columns if target.loss is not None]
@@ -165,7 +147,7 @@ class Objects:
                 type(compiled).build(compiled, *shapes)
                 self._place_losses(values)
 
-            self._put(compiled, "build", build)
+            self._places.put(compiled, "build", build)
             return
         entries = list(compiled._flat_losses)
         for output, attribute, value in wanted:
@@ -175,23 +157,14 @@ class Objects:
                 if attribute is None:
                     entries[place] = entry._replace(loss_weights=value)
                 elif attribute in _arguments(entry.loss):  # its attribute of that name, if any, is for its config
-                    self._put(entry.loss, "_fn_kwargs", {**entry.loss._fn_kwargs, attribute: value})
+                    self._places.put(entry.loss, "_fn_kwargs", {**entry.loss._fn_kwargs, attribute: value})
                 else:
-                    self._put(entry.loss, attribute, value)
-        self._put(compiled, "_flat_losses", entries)
-
-    def _put(self, thing: Any, attribute: str, value: Any) -> None:
-        with self._lock:
-            self._before.setdefault((id(thing), attribute), (thing, attribute, own(thing, attribute)))
-            put(thing, attribute, value)
+                    self._places.put(entry.loss, attribute, value)
+        self._places.put(compiled, "_flat_losses", entries)
 
     def put_back(self) -> None:
         """Give the objects their own values back, also after a step that died half way."""
-        with self._lock:
-            self._inside = 0
-            for thing, attribute, value in self._before.values():
-                put(thing, attribute, value)
-            self._before = {}  # last: where this was interrupted, the next call does it again
+        self._places.put_back()
 
 
 def layers_of(model: keras.Model) -> list[keras.Layer]:

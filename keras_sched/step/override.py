@@ -9,9 +9,9 @@ import keras
 
 from keras_sched.errors import wrong_state
 from keras_sched.hypers import is_object
-from keras_sched.step.attributes import ABSENT, own, put, slot
+from keras_sched.step.attributes import Replaced, slot
 from keras_sched.step.groups import methods
-from keras_sched.step.table import Values
+from keras_sched.table import Values
 
 
 class Override:
@@ -19,22 +19,18 @@ class Override:
 
     def __init__(self, optimizer: keras.Optimizer, groups: int, group_of: Callable[[Any], int]) -> None:
         self.optimizer, self.groups, self.group_of = optimizer, groups, group_of
-        self.read: Callable[[int], Values] | None = None
-        """The values of the coming update; it takes how many updates this batch has made before it."""
+        self.read: Callable[[int], Values] | None = None  # the values of an update, after so many in this batch
         self.peek: Callable[[], Values] | None = None  # the values of the running batch, also outside `apply`
         self.per_batch = 1  # how many updates the optimizer makes in a batch, as far as it is known
         self.used = False  # whether an update has taken values
-        self._batch = threading.local()  # replicas of a TensorFlow strategy run the step in threads of their own
-        self._lock = threading.RLock()
-        self._inside = 0  # calls of `apply` that are running
-        self._blocks = 0  # blocks of `installed` that are open
-        self._before: dict[str, Any] = {}
-        self._apply_before: Any = None
+        self._batch = threading.local()
+        self._hook, self._values = Replaced(), Replaced()
+        self._original: Callable[..., Any] | None = None
 
     @property
     def applying(self) -> bool:
         """Whether the optimizer holds scheduled values now."""
-        return self._inside > 0
+        return self._values.inside > 0
 
     @property
     def updates(self) -> int:
@@ -44,33 +40,27 @@ class Override:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Let `optimizer.apply` take the scheduled values while the block runs, and while other threads' blocks do."""
-        with self._lock:
-            self._blocks += 1
-            self.install()
         try:
-            yield
+            with self._hook.during(()):
+                self.install()
+                yield
         finally:
-            with self._lock:
-                self._blocks -= 1
-                if self._blocks <= 0:
-                    self.remove()
+            if not self._hook.inside:
+                self.remove()
 
     def install(self) -> None:
         """Let `optimizer.apply` take the scheduled values until `remove`; a batch begins."""
         self._batch.updates = 0
-        if self._apply_before is None:
-            self._apply_before = own(self.optimizer, "apply")
-            put(self.optimizer, "apply", self.apply)
+        with self._hook.lock:
+            if self._original is None:
+                self._original = self.optimizer.apply
+                self._hook.put(self.optimizer, "apply", self.apply)
 
     def remove(self) -> None:
         """Give the optimizer its own `apply` and values back, also after a step that died half way."""
-        if self._apply_before is not None:
-            put(self.optimizer, "apply", self._apply_before)
-        self._apply_before = None
-        with self._lock:
-            self._inside = self._blocks = 0
-            self.peek = None
-            self._put_back()
+        self._hook.put_back()
+        self._original = self.peek = None
+        self._values.put_back()
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """What `optimizer.apply` is while installed."""
@@ -80,34 +70,11 @@ class Override:
                 "a scheduled optimizer makes its updates in a step",
                 "Train with `model.fit`, or with `scheduled(...)` in a loop of your own.",
             )
-        before = self._apply_before
-        original = type(self.optimizer).apply.__get__(self.optimizer) if before in (ABSENT, None) else before
+        original = self._original or type(self.optimizer).apply.__get__(self.optimizer)
         values = {name: value for name, value in self.read(self.updates).items() if not is_object(name)}
         self._batch.updates = self.updates + 1
         self.used = True
-        self._enter(values)
-        try:
-            original(grads, trainable_variables)
-        finally:
-            self._leave()
-
-    def _enter(self, values: Values) -> None:
-        changes: dict[str, Any] = {slot(name): of_groups[-1] for name, of_groups in values.items()}
+        changes = {slot(name): of_groups[-1] for name, of_groups in values.items()}
         changes |= methods(self.optimizer, self.groups, self.group_of, values)
-        with self._lock:
-            if self._inside == 0:
-                self._before = {name: own(self.optimizer, name) for name in changes}
-            self._inside += 1
-            for name, value in changes.items():
-                put(self.optimizer, name, value)
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:  # the last thread to leave
-                self._put_back()
-
-    def _put_back(self) -> None:
-        for name, value in self._before.items():
-            put(self.optimizer, name, value)
-        self._before = {}  # last: where this was interrupted, `remove` does it again
+        with self._values.during([(self.optimizer, name, value) for name, value in changes.items()]):
+            original(grads, trainable_variables)

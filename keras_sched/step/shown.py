@@ -34,13 +34,9 @@ class ShownRate:
         self.override: Override | None = None
         rate = vars(optimizer)["_learning_rate"]
         self.variable: keras.Variable | None = rate if isinstance(rate, keras.Variable) else None
-        self._shown: keras.Variable | None = None
-        self.keep()
-
-    def keep(self) -> None:
-        """Remember the rate in the variable as the compiled one."""
         self.compiled = 0.0 if self.variable is None else as_float(self.variable)
         """The rate that the variable is to have."""
+        self._shown: keras.Variable | None = None
         self._written: tuple[float, float] | None = None  # the rate, and the one that was shown then
 
     def install(self) -> None:

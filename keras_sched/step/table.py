@@ -6,9 +6,7 @@ import keras
 
 from keras_sched.hypers import RATE
 from keras_sched.step.proxy import Proxy
-from keras_sched.table import HostRows, Table, Values
-
-__all__ = ["HostRows", "Layout", "Table", "Values"]
+from keras_sched.table import Table, Values
 
 # Ftrl hands it to `clip`, which takes nothing but tensors on JAX.
 _TENSORS = frozenset({"l1_regularization_strength"})

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from keras_sched.errors import wrong_state
 from keras_sched.step.attributes import own, put
-from keras_sched.step.backend import Arrays, Backend, Content, TraceAgainError, WindowedStep
+from keras_sched.step.backend import Arguments, Arrays, Backend, Content, TraceAgainError, WindowedStep
 from keras_sched.step.override import Override
 from keras_sched.step.table import Layout
 
@@ -25,6 +25,7 @@ class TensorFlowStep(WindowedStep):
 
     def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
         super().__init__(model, overrides, layouts)
+        self.compiled = not model.run_eagerly
         with model.distribute_strategy.scope():
             self._windows = [_variable(np.zeros((layout.rows, layout.width), np.float32)) for layout in layouts]
             self._starts = [_variable(np.int64(0)) for _ in layouts]
@@ -43,16 +44,16 @@ class TensorFlowStep(WindowedStep):
                 self._rehearse(arguments)
             while True:
                 try:
-                    return self._made()(*arguments)
+                    self._function = self._function or self._made()
+                    return self._function(*arguments)
                 except TraceAgainError:
                     self._function = None
         finally:
             put(self.model, "train_step", before)
 
-    def load(self, which: int, window: NDArray[np.float32]) -> None:
-        self._windows[which].assign(window)
-
-    def start(self, which: int, start: int) -> None:
+    def load(self, which: int, start: int, window: NDArray[np.float32] | None) -> None:
+        if window is not None:
+            self._windows[which].assign(window)
         if start != self._started[which]:
             self._starts[which].assign(start)
             self._started[which] = start
@@ -67,16 +68,13 @@ class TensorFlowStep(WindowedStep):
             )
         return tf.switch_case(tf.cast(index, tf.int32), [partial(branch, *arguments) for branch in branches])
 
-    def _made(self) -> Callable[..., Any]:
-        made, model = self._function, self.model
-        if made is None:
-            plain = model.train_function
-            try:
-                type(model).make_train_function(model, force=True)
-                made = self._function = model.train_function
-            finally:
-                model.train_function = plain
-        return made  # type: ignore[return-value]  # Keras has made one
+    def _made(self) -> Any:
+        plain = self.model.train_function
+        try:
+            type(self.model).make_train_function(self.model, force=True)
+            return self.model.train_function
+        finally:
+            self.model.train_function = plain
 
     def _train(self, train_step: Callable[..., Any], data: Any) -> Any:
         for which, override in enumerate(self.overrides):
@@ -91,7 +89,7 @@ class TensorFlowStep(WindowedStep):
                     raise
         return logs
 
-    def _rehearse(self, arguments: tuple[Any, ...]) -> None:
+    def _rehearse(self, arguments: Arguments) -> None:
         """Trace once to the end: what is built in a trace that is thrown away half way would have no values."""
         if self.model.distribute_strategy.num_replicas_in_sync == 1:
             self._rehearsing = True
@@ -139,7 +137,7 @@ class TensorFlowBackend(Backend):
     def scope(self, model: keras.Model) -> AbstractContextManager[Any]:
         return model.distribute_strategy.scope()
 
-    def build(self, model: keras.Model, arguments: tuple[Any, ...]) -> None:
+    def build(self, model: keras.Model, arguments: Arguments) -> None:
         """Keras builds while it traces the first step; so do we, and throw the trace away."""
         spec = tree.map_structure(lambda part: part if isinstance(part, _KINDS) else None, arguments[0].element_spec)
         if not model.run_eagerly:

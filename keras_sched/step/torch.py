@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from keras_sched.step.backend import Arrays, Backend, Content, ScheduledStep
 from keras_sched.step.override import Override
-from keras_sched.step.table import HostRows, Layout, Table, Values
+from keras_sched.step.table import Layout
+from keras_sched.table import HostRows, Table, Values
 
 
 class TorchStep(ScheduledStep):
@@ -31,16 +32,12 @@ class TorchStep(ScheduledStep):
     def function(self, *arguments: Any) -> Any:
         if self.searching:
             self.model.reset_metrics()
-        try:  # as `installed`, without what it costs to be open to several threads
+        with self.installed():
             for which, override in enumerate(self.overrides):
-                override.install()
                 override.peek = partial(lambda values: values, self._row(which))
             logs = self.objects.run(self, self._plain, *arguments)
             self.learn_updates()
-            return logs
-        finally:
-            for override in self.overrides:
-                override.remove()
+        return logs
 
     def begin(self, tables: Sequence[Table], plain: Callable[..., Any]) -> None:
         self._plain = plain
@@ -97,13 +94,11 @@ class TorchBackend(Backend):
                 yield (id(module), name), _tensor(name, lambda module=module, name=name: getattr(module, name))
 
     def mean_over_processes(self, loss: Any) -> Any:
-        distributed = torch.distributed
-        loss = loss.detach() if isinstance(loss, torch.Tensor) else keras.ops.convert_to_tensor(loss)
-        if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
-            return loss
-        total = loss.clone()
-        distributed.all_reduce(total)
-        return total / distributed.get_world_size()
+        distributed, total = torch.distributed, torch.clone(keras.ops.convert_to_tensor(loss)).detach()
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(total)
+            total /= distributed.get_world_size()
+        return total
 
     def after_evaluation(self, model: keras.Model) -> None:
         model.train()
@@ -111,18 +106,14 @@ class TorchBackend(Backend):
 
 def random_states() -> Iterator[tuple[str, Callable[[], None]]]:
     """Remember PyTorch's random number generators; the calls put them back."""
-    yield "PyTorch's random numbers", _setter(torch.set_rng_state, torch.get_rng_state())
+    yield "PyTorch's random numbers", partial(torch.set_rng_state, torch.get_rng_state())
     for device in ("cuda", "xpu"):
         module = getattr(torch, device, None)
         # `is_initialized` too: to ask an unused device for its state would start it.
         if module is not None and module.is_available() and module.is_initialized():
-            yield f"PyTorch's random numbers on {device}", _setter(module.set_rng_state_all, module.get_rng_state_all())
+            yield f"PyTorch's random numbers on {device}", partial(module.set_rng_state_all, module.get_rng_state_all())
     if torch.backends.mps.is_available():
-        yield "PyTorch's random numbers on mps", _setter(torch.mps.set_rng_state, torch.mps.get_rng_state())
-
-
-def _setter(set_state: Callable[[Any], Any], state: Any) -> Callable[[], None]:
-    return lambda: set_state(state)
+        yield "PyTorch's random numbers on mps", partial(torch.mps.set_rng_state, torch.mps.get_rng_state())
 
 
 def _as_rates(values: NDArray[np.float64]) -> list[list[Any]]:
