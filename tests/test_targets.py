@@ -533,3 +533,45 @@ def test_with_accumulated_gradients():
     model = make(optimizer=accumulating())
     oracle.fit(model, [ParamScheduler({"lr": SchedNo(0.05, 0.05), "drop_*.rate": TO_ZERO})], EPOCHS)
     assert oracle.largest_difference(weights(model), expected) < TOLERANCE
+
+
+ON_TWO_DEVICES = """
+    import contextlib, keras, numpy as np
+
+    scope = contextlib.nullcontext()
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        one, two = tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(one, two)
+        scope = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope()
+
+    import oracle
+    from test_targets import EPOCHS, RISING, Noisy
+    from keras_sched import ParamScheduler
+
+    def train():
+        keras.utils.set_random_seed(7)
+        dense = keras.layers.Dense(8, "tanh", name="body", kernel_regularizer=keras.regularizers.L2(0.01))
+        model = keras.Sequential([keras.Input((4,)), dense, Noisy(name="noisy"), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.05, momentum=0.9), keras.losses.Huber(0.7))
+        keys = ("noisy.scale", "noisy.shift", "loss.delta", "body.kernel_regularizer.l2")
+        oracle.fit(model, [ParamScheduler(dict.fromkeys(keys, RISING))], EPOCHS)
+        assert model.layers[1].get_weights()[0] == 1.0
+        return model
+
+    alone = train()
+    if keras.backend.backend() == "jax":
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=keras.distribution.list_devices()))
+    with scope:
+        both = train()
+    if keras.backend.backend() == "jax":
+        assert len(both.trainable_variables[0].value.sharding.device_set) == 2
+    print(oracle.largest_difference(alone.get_weights(), both.get_weights()))
+"""
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="there each process has one device")
+def test_on_two_devices_as_on_one(run_script):
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    assert float(run_script(ON_TWO_DEVICES, env=flags).splitlines()[-1]) < TOLERANCE
