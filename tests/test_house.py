@@ -23,7 +23,7 @@ OWN = house.defined(SOURCES)
 THEIRS = house.vocabulary(Path(keras.__file__).parent)
 MOST_LINES, MOST_LINES_IN_ALL = 300, 10_550
 # Without what schedules other things than an optimizer's hyper-parameters, which stands in files of its own.
-MOST_LINES_OF_THE_SEAM, MOST_PRIVATE_NAMES = 2_700, 28
+MOST_LINES_OF_THE_SEAM, MOST_PRIVATE_NAMES = 2_600, 28
 BESIDE_THE_OPTIMIZER = {"objects.py", "scalar.py"}
 
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.path.as_posix())
