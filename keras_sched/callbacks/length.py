@@ -7,19 +7,27 @@ from keras_sched.errors import check_whole, speaker, speaking_as, wrong_state, w
 
 
 class OfKnownLength(Callback):
-    """A callback that knows how many batches it is for: it was told, or the fit says so."""
+    """A callback that knows how many batches it is for: its arguments say so, or the fit."""
 
-    def __init__(self, total_steps: int | None, steps_per_epoch: int | None) -> None:
+    total_steps: int | None
+    steps_per_epoch: int | None
+
+    def __post_init__(self) -> None:
         super().__init__()
         with speaking_as(type(self).__name__):
-            self.total_steps = _optional_whole(
-                "total_steps", total_steps, "the length of the schedule in batches", 1000
-            )
-            self.steps_per_epoch = _optional_whole("steps_per_epoch", steps_per_epoch, "the batches in an epoch", 100)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Check the arguments, and make of them what is needed."""
+        for name, meaning, example in (
+            ("total_steps", "the length of the schedule in batches", 1000),
+            ("steps_per_epoch", "the batches in an epoch", 100),
+        ):
+            if getattr(self, name) is not None:
+                setattr(self, name, check_whole(name, getattr(self, name), meaning, example))
         self.first_epoch = 0
         """The epoch at which the schedule begins, where it is the second of two in a row."""
-
-    _steps: int | None = None  # an epoch
+        self._steps: int | None = None  # an epoch
 
     def _steps_an_epoch(self) -> int | None:
         known = self._parameters().get("steps")
@@ -52,7 +60,3 @@ class OfKnownLength(Callback):
             "it has to know how many batches an epoch has",
             f"Pass `{speaker()}(..., steps_per_epoch=...)`, or `steps_per_epoch=` to `fit`.",
         )
-
-
-def _optional_whole(name: str, value: Any, meaning: str, example: int) -> int | None:
-    return None if value is None else check_whole(name, value, meaning, example)

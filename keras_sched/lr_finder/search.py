@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_sched.annealers import SchedExp, SchedNo
 from keras_sched.callbacks import Scheduler
-from keras_sched.errors import check_not_negative, check_whole, speaking_as, wrong_state, wrong_value
+from keras_sched.errors import check_not_negative, check_whole, wrong_state, wrong_value
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
 from keras_sched.lr_finder.progress import Progress
@@ -52,7 +52,7 @@ class Search(Scheduler):
         verbose: Any = 0,
     ) -> None:
         num_it = max(check_whole("num_it", num_it, "how many batches the search takes", 100), LEAST)
-        super().__init__(None, num_it, None, groups, momentum_correction=False)
+        super().__init__(total_steps=num_it, groups=groups)
         self._ends = start_lr, end_lr
         self.num_it = num_it
         self.stop_div = bool(stop_div)
@@ -73,9 +73,9 @@ class Search(Scheduler):
         decay = {} if self._wd is None else {"wd": SchedNo(self._wd, self._wd)}
         return {"lr": self._exponential(groups), **decay}
 
-    def groups_asked(self) -> int | None:
+    def groups_asked(self) -> tuple[int, str] | None:
         """As many as there are rates."""
-        return self._count
+        return None if self._count is None else (self._count, "start_lr={!r}, end_lr={!r}".format(*self._ends))
 
     def most_batches(self, model: keras.Model) -> int:
         """How many batches there can be at most. A loss scale that is too large is halved at each one it skips."""
@@ -94,42 +94,34 @@ class Search(Scheduler):
         """Make the schedule, and copy what the search will change."""
         self._forget()
         super().on_train_begin(logs)
-        with speaking_as(type(self).__name__):
-            fit = self._running()
-            with fit.ended_by_errors():
-                self._prepare(fit)
+        with self._hook() as fit:
+            self._prepare(fit)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Begin, or go on where the last epoch ended."""
-        with speaking_as(type(self).__name__):
-            fit = self._running()
-            with fit.ended_by_errors():
-                fit.begin_epoch(None)
+        with self._hook() as fit:
+            fit.begin_epoch(None)
         self._before = self.run
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Take the loss of the batch; one batch late, so that the device need not wait for us."""
-        with speaking_as(type(self).__name__):
-            fit = self._running()
-            with fit.ended_by_errors():
-                self.run += 1
-                check_used(fit)
-                if self._finished or not self._has_trained():
-                    return
-                self._waiting.append(self._loss(logs))
-                last = len(self._recorder.raw) + len(self._waiting) == self.num_it
-                self._take(0 if last else self._lag)
-                if self._recorder.stopped is not None:
-                    self._next(fit)
+        with self._hook() as fit:
+            self.run += 1
+            check_used(fit)
+            if self._finished or not self._has_trained():
+                return
+            self._waiting.append(self._loss(logs))
+            last = len(self._recorder.raw) + len(self._waiting) == self.num_it
+            self._take(0 if last else self._lag)
+            if self._recorder.stopped is not None:
+                self._next(fit)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """End where the data has."""
-        with speaking_as(type(self).__name__):
-            fit = self._running()
-            with fit.ended_by_errors():
-                fit.end_epoch()
-                if self.run == self._before:
-                    fit.model.stop_training = True
+        with self._hook() as fit:
+            fit.end_epoch()
+            if self.run == self._before:
+                fit.model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
         """Read what is left, and put everything back."""
