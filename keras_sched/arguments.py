@@ -46,13 +46,18 @@ _OTHERS = {
 
 
 def names_checked(function: Callable[P, R]) -> Callable[P, R]:
-    """A public function that errors name, and that answers an argument which it does not have as one of its own."""
-    own = signature(function).parameters
+    """A public function that errors name, and that answers an argument which it does not have with the one meant.
+
+    Where it has `**fit_arguments`, an argument of `model.fit` is one too.
+    """
+    parameters = signature(function).parameters
+    own = {name: each for name, each in parameters.items() if each.kind is not Parameter.VAR_KEYWORD}
 
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
         with speaking_as(function.__name__):
-            check_names(kwargs, own)
+            fit = getattr(args[0] if args else kwargs.get("model"), "fit", None) if len(own) < len(parameters) else None
+            check_names(kwargs, parameters if fit is None else own, None if fit is None else signature(fit).parameters)
             return function(*args, **kwargs)
 
     return called

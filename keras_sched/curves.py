@@ -45,12 +45,7 @@ class Plan:
 
 
 def check_scheds(scheds: Any) -> dict[str, Any]:
-    """`scheds` with functions made annealers and lists made tuples.
-
-    Raises:
-        TypeError: when it is no dictionary of names, or a value is no annealer.
-        ValueError: when it is empty.
-    """
+    """`scheds` with functions made annealers and lists made tuples; raise unless it is {name: annealer}."""
     if not isinstance(scheds, Mapping) or not all(isinstance(name, str | tuple) for name in scheds):
         expected = "it is a dictionary from the name of a hyper-parameter to an annealer"
         raise wrong_type(f"scheds={shown(scheds)}", expected, "Pass for example `{'lr': SchedCos(0.1, 0.0)}`.")

@@ -9,16 +9,17 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_sched.arguments import names_checked
 from keras_sched.callbacks import DEFAULT_MOMS, OneCycle
 from keras_sched.errors import check_no_named_tuple, check_positive, check_whole
-from keras_sched.fit import History, as_list, check_compiled, fit_helper, fit_with
+from keras_sched.fit import History, as_list, check_compiled, fit_with
 from keras_sched.freezing import freeze, reset_optimizer, unfreeze
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 from keras_sched.step.state import begin_at_first_epoch
 
 
-@fit_helper
+@names_checked
 def fine_tune(
     model: keras.Model,
     x: Any,

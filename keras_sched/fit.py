@@ -1,23 +1,15 @@
 """`model.fit` under a recipe, in one call, as fastai's learners have it."""
 
 from collections.abc import Callable, Sequence
-from functools import wraps
-from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.arguments import P, R, check_names
+from keras_sched.arguments import names_checked
 from keras_sched.callbacks import DEFAULT_MOMS, SGDR, FlatCos, OneCycle, Scheduler
-from keras_sched.errors import (
-    check_data_given,
-    check_whole,
-    speaking_as,
-    wrong_state,
-    wrong_value,
-)
+from keras_sched.errors import check_data_given, check_whole, wrong_state, wrong_value
 from keras_sched.freezing import reset_optimizer
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
@@ -47,22 +39,7 @@ class History(keras.callbacks.History):
         return {**self.__dict__, "_model": None}
 
 
-def fit_helper(helper: Callable[P, R]) -> Callable[P, R]:
-    """A helper that errors name, and that answers an argument which neither it nor `model.fit` has."""
-    own = {name: each for name, each in signature(helper).parameters.items() if each.kind is not Parameter.VAR_KEYWORD}
-
-    @wraps(helper)
-    def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        with speaking_as(helper.__name__):
-            model = args[0] if args else kwargs.get("model")
-            if isinstance(model, keras.Model):
-                check_names(kwargs, own, signature(model.fit).parameters)
-            return helper(*args, **kwargs)
-
-    return called
-
-
-@fit_helper
+@names_checked
 def fit_one_cycle(
     model: keras.Model,
     x: Any,
@@ -114,22 +91,10 @@ def fit_one_cycle(
 
     Source: fastai's `fit_one_cycle`.
     """
-    schedule = OneCycle(
-        lr_max,
-        div=div,
-        div_final=div_final,
-        pct_start=pct_start,
-        moms=moms,
-        three_phase=three_phase,
-        wd=wd,
-        groups=groups,
-        momentum_correction=momentum_correction,
-        layer_decay=layer_decay,
-    )
-    return fit_with(schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
+    return _fit(OneCycle, **locals())
 
 
-@fit_helper
+@names_checked
 def fit_flat_cos(
     model: keras.Model,
     x: Any,
@@ -171,19 +136,10 @@ def fit_flat_cos(
 
     Source: fastai's `fit_flat_cos`.
     """
-    schedule = FlatCos(
-        lr,
-        div_final=div_final,
-        pct_start=pct_start,
-        wd=wd,
-        groups=groups,
-        momentum_correction=momentum_correction,
-        layer_decay=layer_decay,
-    )
-    return fit_with(schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
+    return _fit(FlatCos, **locals())
 
 
-@fit_helper
+@names_checked
 def fit_sgdr(
     model: keras.Model,
     x: Any,
@@ -231,22 +187,30 @@ def fit_sgdr(
 
     Source: fastai's `fit_sgdr`.
     """
-    schedule = SGDR(
-        n_cycles,
-        cycle_len,
-        lr_max,
-        cycle_mult,
-        cycle_decay=cycle_decay,
-        warmup=warmup,
-        wd=wd,
-        groups=groups,
-        momentum_correction=momentum_correction,
-        layer_decay=layer_decay,
-    )
-    if "epochs" in fit_arguments:
-        cure = "Leave it out, or change `n_cycles`, `cycle_len` and `cycle_mult`."
-        raise wrong_value(f"epochs={fit_arguments['epochs']!r}", f"its cycles last {schedule.epochs} epochs", cure)
-    return fit_with(schedule, model, x, y, schedule.epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
+    return _fit(SGDR, **locals())
+
+
+def _fit(
+    kind: Callable[..., Scheduler],
+    *,
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    callbacks: Any,
+    reset_opt: bool,
+    initial_epoch: int,
+    fit_arguments: dict[str, Any],
+    epochs: int | None = None,
+    **arguments: Any,
+) -> History:
+    """`fit_with` a callback of this kind, from all arguments of a helper."""
+    schedule = kind(**arguments)
+    if isinstance(schedule, SGDR):
+        if "epochs" in fit_arguments:
+            cure = "Leave it out, or change `n_cycles`, `cycle_len` and `cycle_mult`."
+            raise wrong_value(f"epochs={fit_arguments['epochs']!r}", f"its cycles last {schedule.epochs} epochs", cure)
+        epochs = schedule.epochs
+    return fit_with(schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
 
 
 def fit_with(
@@ -254,7 +218,7 @@ def fit_with(
     model: keras.Model,
     x: Any,
     y: Any,
-    epochs: int,
+    epochs: Any,
     callbacks: Any,
     reset_opt: bool,
     initial_epoch: int,

@@ -45,12 +45,7 @@ def is_object(column: str) -> bool:
 
 
 def attribute_of(name: str, optimizer: keras.Optimizer) -> str:
-    """The attribute of `optimizer` that the hyper-parameter `name` stands for.
-
-    Raises:
-        ValueError: when `optimizer` has no such hyper-parameter, or a change of it would have no effect; the message
-            lists the names that can be scheduled.
-    """
+    """The attribute of `optimizer` that `name` stands for; raise where there is none, or a change has no effect."""
     attribute = _long_name(name, optimizer)
     if attribute is None or attribute not in known_attributes(optimizer):
         raise _unknown(name, attribute, optimizer)

@@ -22,9 +22,7 @@ class SGDR(RecipeScheduler):
         n_cycles: how many cycles, at least 1.
         cycle_len: the epochs of the first cycle, at least 1.
         lr_max: the rate at which the first cycle begins, in any of the forms that `OneCycle` takes.
-        cycle_mult: each cycle's length against the one before, above 0.
-        cycle_decay: each cycle's peak against the one before, above 0.
-        warmup: the fraction of each cycle that rises linearly, from 0 to 1.
+        cycle_mult, cycle_decay, warmup: as for `sgdr`.
         wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
@@ -72,9 +70,7 @@ class Triangular(RecipeScheduler):
     Args:
         lr_min: the rate at which each cycle begins and ends, in any of the forms that `OneCycle` takes.
         lr_max: the first cycle's peak, in any of these forms.
-        n_cycles: how many cycles, above 0; of 4.5 the last one is cut off at its peak.
-        mode: `"triangular"`, `"triangular2"` (each cycle half as high as the one before) or `"exp_range"`.
-        gamma: what is left of the height at the end of training, with `mode="exp_range"`, above 0 and at most 1.
+        n_cycles, mode, gamma: as for `triangular`.
         wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:

@@ -77,8 +77,7 @@ class FlatCos(RecipeScheduler):
 
     Args:
         lr: the constant rate, in any of the forms that `OneCycle` takes its `lr_max` in.
-        div_final: `lr / div_final` is the rate at the end.
-        pct_start: the fraction of training at the constant rate, from 0 to 1.
+        div_final, pct_start: as for `flat_cos`.
         wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:

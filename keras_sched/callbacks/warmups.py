@@ -109,13 +109,10 @@ class WarmupLinear(WarmupAndFall):
     """A linear rise, then a linear fall.
 
     Args:
-        lr_max: the highest rate, in any of the forms that `OneCycle` takes.
-        warmup: how long the rate rises: a fraction of training, or a number of batches (a whole number, from 1 on).
-        lr_final: the rate at the end, at least 0.
-        wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+        lr_max, warmup, lr_final and all others: as for `WarmupCosine`.
 
     Raises:
-        ValueError, RuntimeError: as for `OneCycle`; and before the first batch, when the warmup is longer than the fit.
+        ValueError, RuntimeError: as for `WarmupCosine`.
 
     Example:
         >>> import keras, numpy as np
@@ -138,13 +135,11 @@ class InverseSqrt(Warmup):
     """A linear rise, then a fall with the inverse square root of the batch.
 
     Args:
-        lr_max: the highest rate, in any of the forms that `OneCycle` takes.
-        warmup: how long the rate rises: a fraction of training, or a number of batches (a whole number, from 1 on).
         lr_final: the rate at the end, above 0.
-        wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+        lr_max, warmup and all others: as for `WarmupCosine`.
 
     Raises:
-        ValueError, RuntimeError: as for `OneCycle`; and before the first batch, when the warmup is longer than the fit.
+        ValueError, RuntimeError: as for `WarmupCosine`.
 
     Example:
         >>> import keras, numpy as np

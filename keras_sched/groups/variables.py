@@ -46,23 +46,7 @@ def resolve_groups(
     if isinstance(groups, numbers.Integral):
         count = check_whole("groups", groups, "the number of parameter groups", 2)
         return _of_layers(split_layers(model, count, "groups", asking), model.weights)
-    if callable(groups) and not isinstance(groups, keras.Layer):
-        return _by_function(groups, variables or trained)
-    universe = unique([*(variables or []), *model.weights])
-    found = [_members(group, universe, model, number) for number, group in enumerate(_listed(groups))]
-    _check_once(found, variables or trained, trained, groups)
-    return found
-
-
-def group_indices(model: keras.Model, groups: Groups) -> list[int]:
-    """The group of each of `model.trainable_variables`, from 0; `groups` and errors as in `resolve_groups`."""
-    return index_variables(model.trainable_variables, resolve_groups(model, groups))
-
-
-def index_variables(variables: Iterable[keras.Variable], resolved: Sequence[Sequence[keras.Variable]]) -> list[int]:
-    """The group of each of `variables`, from 0; each is in one of the `resolved` groups."""
-    index = {id(variable): number for number, group in enumerate(resolved) for variable in group}
-    return [index[id(variable)] for variable in variables]
+    return _divide(groups, unique([*(variables or []), *model.weights]), variables or trained, trained, model)
 
 
 def divide_variables(variables: Sequence[keras.Variable], groups: Groups) -> list[list[keras.Variable]]:
@@ -76,10 +60,21 @@ def divide_variables(variables: Sequence[keras.Variable], groups: Groups) -> lis
             return [list(variables)]
         cure = "Pass lists of layers, for example `groups=layer_groups(model, 2)`, name patterns or a function."
         raise wrong_value(f"groups={groups}", "without a model nobody knows the order of the layers", cure)
+    return _divide(groups, variables, variables, variables)
+
+
+def _divide(
+    groups: Groups,
+    universe: Sequence[keras.Variable],
+    variables: Sequence[keras.Variable],
+    needed: Sequence[keras.Variable],
+    model: keras.Model | None = None,
+) -> list[list[keras.Variable]]:
+    """Divide by a function or by lists; each of `needed` is in a group then, and none of `variables` in two."""
     if callable(groups) and not isinstance(groups, keras.Layer):
         return _by_function(groups, variables)
-    found = [_members(group, variables, None, number) for number, group in enumerate(_listed(groups))]
-    _check_once(found, variables, variables, groups)
+    found = [_members(group, universe, model, number) for number, group in enumerate(_listed(groups))]
+    _check_once(found, variables, needed, groups)
     return found
 
 

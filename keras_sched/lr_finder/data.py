@@ -26,12 +26,7 @@ def is_generator(x: Any) -> bool:
 
 
 def check_data(x: Any) -> Any:
-    """Refuse data without a batch, and give back the data, of which nothing is missing.
-
-    Raises:
-        TypeError: when it is `None`.
-        ValueError: when there is no batch in it, as far as it can be known.
-    """
+    """Refuse `None`, and data without a batch, as far as it can be known; give back the data, nothing missing."""
     check_data_given(x)
     if is_generator(x):
         first = list(islice(x, 1))
@@ -44,11 +39,7 @@ def check_data(x: Any) -> Any:
 
 
 def check_repeatable(x: Any) -> None:
-    """Refuse validation data without a batch, and such as can be read only once.
-
-    Raises:
-        ValueError: when it is such.
-    """
+    """Refuse validation data without a batch, and such as can be read only once."""
     if is_generator(x):
         raise wrong_value(
             "validation_data=<generator>",

@@ -5,9 +5,10 @@ import functools
 import html
 import warnings
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from keyword import iskeyword
 from numbers import Real
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,31 +26,13 @@ SuggestionFunction = Callable[..., Any]
 Spread = tuple[float, float]
 
 
-class LRFound:
-    """What `lr_find` returns: a named tuple with one field per suggestion, a learning rate or `None`.
+class Measured:
+    """What a search has measured, as attributes."""
 
-    The rest are attributes. It pickles, and a notebook shows it as a table with its plot.
-    """
-
-    if TYPE_CHECKING:
-        _fields: tuple[str, ...]
-
-        def __getattr__(self, name: str) -> float | None: ...
-        def __iter__(self) -> Any: ...
-        def __len__(self) -> int: ...
-        def __getitem__(self, index: int) -> float | None: ...
-
-    record: Record
-    """Everything that was measured."""
-    points: dict[str, Point | None]
+    record: Any
+    """Everything that was measured: a `Record`."""
+    points: Mapping[str, Point | None] = MappingProxyType({})
     """{suggestion: the point (rate, loss) to mark}."""
-    spread: dict[str, Spread | None]
-    """{suggestion: the lowest and the highest rate that single searches suggest}; `None` if there are not two."""
-
-    @property
-    def lr(self) -> float | None:
-        """The learning rate: the first suggestion that is one, `None` where there is none."""
-        return next((rate for rate in self if rate is not None), None)
 
     @property
     def lrs(self) -> NDArray[np.float64]:
@@ -68,7 +51,7 @@ class LRFound:
 
     @property
     def stopped(self) -> str:
-        """Why it ended: `num_it`, `diverged`, `not finite`, or `data ended`."""
+        """Why it ended: `num_it`, `diverged`, `not finite`, `data ended`, or `interrupted`."""
         return self.record.stopped
 
     def plot(self, **arguments: Any) -> "Axes":
@@ -80,8 +63,13 @@ class LRFound:
         Returns:
             The Axes.
         """
-        marks = {} if "suggestions" in arguments else {"names": [self._key(name) for name in self.points]}
-        return plot_record(self.record, self.points, **marks | arguments)
+        record = self.record
+        shown: dict[str, Any] = {"band": record.band, "diverged": record.diverged}
+        if record.band is not None:
+            shown["label"] = f"median of {len(record.curves)} searches"
+        if "suggestions" not in arguments:
+            shown |= {"suggestions": self.points, "names": [self._key(name) for name in self.points]}
+        return plot_lr_find(record.lrs, record.losses, **shown | arguments)
 
     def _key(self, name: str) -> str:
         """The legend's text: the rate, and where the mark is, if that is elsewhere."""
@@ -89,6 +77,38 @@ class LRFound:
         if lr is None or point is None:
             return name
         return f"{name} {lr:.1e}" + ("" if np.isclose(lr, point[0]) else f", marked at {point[0]:.1e}")
+
+
+class LRFound(Measured):
+    """What `lr_find` returns: a named tuple with one field per suggestion, a learning rate or `None`.
+
+    The rest are attributes. It pickles, and a notebook shows it as a table with its plot.
+    """
+
+    if TYPE_CHECKING:
+        _fields: tuple[str, ...]
+
+        def __getattr__(self, name: str) -> float | None: ...
+        def __iter__(self) -> Any: ...
+        def __len__(self) -> int: ...
+        def __getitem__(self, index: int) -> float | None: ...
+
+    spread: dict[str, Spread | None]
+    """{suggestion: the lowest and the highest rate that single searches suggest}; `None` if there are not two."""
+
+    @property
+    def lr(self) -> float | None:
+        """The learning rate: the first suggestion that is one, `None` where there is none."""
+        return next((rate for rate in self if rate is not None), None)
+
+    def __repr__(self) -> str:
+        rates = [f"{name}={getattr(self, name)!r}" for name in self._fields]
+        return f"LRFound({', '.join([*rates, f'stopped={self.stopped!r}'])})"
+
+    def _replace(self, **rates: float | None) -> "LRFound":
+        made = _kind(tuple(self._fields))(**dict(zip(self._fields, self, strict=True)) | rates)
+        vars(made).update(vars(self))
+        return made
 
     @speaking_as("lr_find")
     def _repr_png_(self) -> bytes:
@@ -133,11 +153,7 @@ def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRF
 
 
 def check_functions(functions: Any) -> tuple[SuggestionFunction, ...]:
-    """The suggestion functions as a tuple: one, several or none of them.
-
-    Raises:
-        TypeError: when one cannot be called.
-    """
+    """The suggestion functions as a tuple: one, several or none of them; raise where one cannot be called."""
     if functions is None:
         return ()
     listed: Any = (functions,) if callable(functions) else functions
@@ -166,13 +182,6 @@ def _name(function: SuggestionFunction) -> str:
         function = function.func
     name = str(getattr(function, "__name__", type(function).__name__)).strip("_")
     return name if name.isidentifier() and not iskeyword(name) else "suggestion"
-
-
-def plot_record(record: Record, points: dict[str, Point | None], **arguments: Any) -> "Axes":
-    """Plot a record, with the points of suggestions."""
-    several = {} if record.band is None else {"label": f"median of {len(record.curves)} searches"}
-    arguments = {"suggestions": points, "band": record.band, "diverged": record.diverged} | several | arguments
-    return plot_lr_find(record.lrs, record.losses, **arguments)
 
 
 def _ask(function: SuggestionFunction, lrs: Any, losses: Any, num_it: int) -> tuple[float, Point | None]:
@@ -228,6 +237,4 @@ def _found(
     return found
 
 
-_TAKEN = frozenset(
-    {name for name in vars(LRFound) if not name.startswith("_")} | set(LRFound.__annotations__)
-)  # what a suggestion cannot be called
+_TAKEN = frozenset({*dir(LRFound), "record", "spread"})  # what a suggestion cannot be called

@@ -27,15 +27,7 @@ _SKIPPED = 100
 class Search(Scheduler):
     """The callback that searches, in a `fit` of any length; what it trains is for others to put back.
 
-    Args:
-        start_lr, end_lr: the rate at the first batch and the one at which the last would be followed by the end; a
-            number, or one a parameter group.
-        num_it: how many batches a search takes, at least 1; fewer than 6 are 6.
-        stop_div: whether it ends where the loss diverges.
-        wd: a weight decay for its time.
-        groups: the parameter groups, as for `ParamScheduler`.
-        repeats: how many searches follow each other.
-        validation: what `evaluate` takes, where the loss is to be measured on it.
+    The arguments are those of `lr_find`; `validation` is what `evaluate` takes, where the loss is measured on that.
     """
 
     def __init__(

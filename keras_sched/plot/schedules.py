@@ -163,11 +163,7 @@ def _boundaries(sched: Any) -> list[float]:
     """The positions between the phases of a combined annealer, and of those combined inside it."""
     if isinstance(sched, list | tuple):
         return sorted({at for each in sched for at in _boundaries(each)})
-    found, start = set(), 0.0
-    for pct, phase in zip(getattr(sched, "pcts", ()), getattr(sched, "scheds", ()), strict=True):
-        found |= {start, *(start + float(pct) * at for at in _boundaries(phase))} if pct > 0 else set()
-        start += float(pct)
-    return sorted(at for at in found if 0 < at < 1 - 1e-9)
+    return [float(phase.low) for phase in getattr(sched, "phases", ())[1:]]
 
 
 def _draw(tracks: Mapping[str, Track], ruler: Ruler, figsize: tuple[float, float] | None) -> "Figure":
