@@ -76,18 +76,10 @@ def curves_of(
     groups: int,
     columns: Mapping[Any, tuple[str, str]] | None = None,
 ) -> tuple[dict[str, RowValues], dict[str, str]]:
-    """{attribute of `optimizer`: its values by row}, and {attribute: the name that the user gave}.
+    """{attribute of an inner optimizer: its values by row}, and {attribute: the name that the user gave}.
 
-    Args:
-        scheds: the schedules.
-        optimizer: an inner optimizer.
-        total: their length in batches.
-        groups: the number of parameter groups.
-        columns: {key: (column, name)} of those that are not the optimizer's.
-
-    Raises:
-        ValueError: when `optimizer` has no such hyper-parameter, one is named twice, one would differ by group that
-            the optimizer has once for all variables, or a value cannot be trained with.
+    `total` is the length in batches; `columns` has {key: (column, name)} of what is not the optimizer's. Raises where
+    the optimizer has no such hyper-parameter, or one for all groups only, and where a value cannot be trained with.
     """
     curves: dict[str, RowValues] = {}
     names: dict[str, str] = {}

@@ -91,7 +91,7 @@ def fit_one_cycle(
 
     Source: fastai's `fit_one_cycle`.
     """
-    return _fit(OneCycle, **locals())
+    return fit_with(OneCycle, **locals())
 
 
 @names_checked
@@ -136,7 +136,7 @@ def fit_flat_cos(
 
     Source: fastai's `fit_flat_cos`.
     """
-    return _fit(FlatCos, **locals())
+    return fit_with(FlatCos, **locals())
 
 
 @names_checked
@@ -187,11 +187,11 @@ def fit_sgdr(
 
     Source: fastai's `fit_sgdr`.
     """
-    return _fit(SGDR, **locals())
+    return fit_with(SGDR, **locals())
 
 
-def _fit(
-    kind: Callable[..., Scheduler],
+def fit_with(
+    make: Callable[..., Scheduler],
     *,
     model: keras.Model,
     x: Any,
@@ -203,44 +203,23 @@ def _fit(
     epochs: int | None = None,
     **arguments: Any,
 ) -> History:
-    """`fit_with` a callback of this kind, from all arguments of a helper."""
-    schedule = kind(**arguments)
+    """`model.fit` with one more callback, made of a helper's other arguments; the History has the values it used."""
+    schedule = make(**arguments)
     if isinstance(schedule, SGDR):
         if "epochs" in fit_arguments:
             cure = "Leave it out, or change `n_cycles`, `cycle_len` and `cycle_mult`."
             raise wrong_value(f"epochs={fit_arguments['epochs']!r}", f"its cycles last {schedule.epochs} epochs", cure)
         epochs = schedule.epochs
-    return fit_with(schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
-
-
-def fit_with(
-    schedule: Scheduler,
-    model: keras.Model,
-    x: Any,
-    y: Any,
-    epochs: Any,
-    callbacks: Any,
-    reset_opt: bool,
-    initial_epoch: int,
-    fit_arguments: dict[str, Any],
-) -> History:
-    """`model.fit` with one more callback; the History has the values that it used."""
-    check_whole("epochs", epochs, "the epoch to train to")
+    last = check_whole("epochs", epochs, "the epoch to train to")
     check_whole("initial_epoch", initial_epoch, "the epoch to begin at", 0, least=0)
     check_compiled(model)
     check_data_given(x)
     if reset_opt:
         reset_optimizer(model)
     history = History()
+    callbacks = [schedule, *as_list(callbacks), history]
     try:
-        model.fit(
-            x,
-            y,
-            epochs=epochs,
-            initial_epoch=initial_epoch,
-            callbacks=[schedule, *as_list(callbacks), history],
-            **fit_arguments,
-        )
+        model.fit(x, y, epochs=last, initial_epoch=initial_epoch, callbacks=callbacks, **fit_arguments)
     finally:
         ScheduledFit.end_of(model)
     history.hps = schedule.hps

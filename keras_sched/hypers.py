@@ -134,10 +134,6 @@ def learning_rates(
 
     Returns:
         A float where there is one group, else a tuple of `groups` floats.
-
-    Raises:
-        ValueError: when a rate is not a finite number above 0, or there are more or fewer rates than groups.
-        TypeError: when `value` is a named tuple, such as `lr_find` returns, or a recipe.
     """
     check_no_named_tuple(argument, value)
     if isinstance(value, Mapping):

@@ -327,7 +327,7 @@ def test_a_fit_that_takes_anything_is_handed_anything():
 
 @pytest.mark.parametrize("sched", [LIN, ks.SchedNo(0.0, 0.0), lambda pos: 0.1 - 0.1 * 3 * min(pos, 1 / 3)])
 def test_a_rate_of_zero_and_one_that_rounding_takes_below_it_train(sched):
-    fit(ParamScheduler({"lr": sched}, total_steps=4))
+    fit(ParamScheduler({"lr": sched}, total_steps=8))
 
 
 def test_what_was_typed_is_shown_on_one_short_line():

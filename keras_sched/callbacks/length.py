@@ -3,7 +3,7 @@
 from typing import Any, NoReturn
 
 from keras_sched.callbacks.base import Callback
-from keras_sched.errors import check_whole, speaker, speaking_as, wrong_state, wrong_value
+from keras_sched.errors import advise, check_whole, speaker, speaking_as, wrong_state, wrong_value
 
 
 class OfKnownLength(Callback):
@@ -43,13 +43,21 @@ class OfKnownLength(Callback):
         return self.params or {}
 
     def _length(self) -> int:
-        if self.total_steps is not None:
-            return self.total_steps
-        epochs = self._parameters().get("epochs")
-        if not epochs or not self._steps:
-            self._refuse_length("a fit of unknown length")
-        self._check_epochs(int(epochs))
-        return (int(epochs) - self.first_epoch) * int(self._steps)
+        epochs = int(self._parameters().get("epochs") or 0)
+        batches = (epochs - self.first_epoch) * int(self._steps or 0)
+        total = self.total_steps
+        if total is None:
+            if not batches:
+                self._refuse_length("a fit of unknown length")
+            self._check_epochs(epochs)
+            return batches
+        if total < batches:
+            advise(
+                f"total_steps={total}",
+                f"this fit has {batches} batches: from batch {total} on, all train at the schedule's last value",
+                f"Pass `total_steps={batches}`, or leave it out, if you did not mean that.",
+            )
+        return total
 
     def _check_epochs(self, epochs: int) -> None:
         """Refuse a number of epochs that the schedule cannot have."""

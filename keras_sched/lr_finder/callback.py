@@ -52,8 +52,7 @@ class LRFinder(Search, Measured):
         num_it: int = 100,
         stop_div: bool = True,
     ) -> None:
-        with speaking_as(type(self).__name__):
-            super().__init__(start_lr, end_lr, num_it, stop_div=stop_div)
+        super().__init__(start_lr=start_lr, end_lr=end_lr, num_it=num_it, stop_div=stop_div)
 
     @property
     def record(self) -> Record:

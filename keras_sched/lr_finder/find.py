@@ -8,7 +8,8 @@ from typing import Any
 
 import keras
 
-from keras_sched.errors import speaking_as, wrong_state, wrong_type
+from keras_sched.arguments import names_checked
+from keras_sched.errors import wrong_state, wrong_type
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 from keras_sched.lr_finder.data import (
@@ -28,7 +29,7 @@ from keras_sched.step.backend import batches_per_call
 from keras_sched.suggest import DEFAULT
 
 
-@speaking_as("lr_find")
+@names_checked
 def lr_find(
     model: keras.Model,
     x: Any,
@@ -101,10 +102,10 @@ def lr_find(
     model = _checked_model(model)
     functions = check_functions(suggest_funcs)
     search = Search(
-        start_lr,
-        end_lr,
-        num_it,
-        stop_div=stop_div,
+        start_lr=start_lr,
+        end_lr=end_lr,
+        num_it=num_it,
+        stop_div=bool(stop_div),
         wd=wd,
         groups=groups,
         repeats=repeats,

@@ -106,9 +106,7 @@ class LRFound(Measured):
         return f"LRFound({', '.join([*rates, f'stopped={self.stopped!r}'])})"
 
     def _replace(self, **rates: float | None) -> "LRFound":
-        made = _kind(tuple(self._fields))(**dict(zip(self._fields, self, strict=True)) | rates)
-        vars(made).update(vars(self))
-        return made
+        return _found(self._fields, dict(zip(self._fields, self, strict=True)) | rates, vars(self))
 
     @speaking_as("lr_find")
     def _repr_png_(self) -> bytes:
@@ -126,7 +124,7 @@ class LRFound(Measured):
         return {name: (getattr(self, name), self.spread[name]) for name in self._fields}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _found, (tuple(self._fields), tuple(self), self.record, self.points, self.spread)
+        return _found, (self._fields, dict(zip(self._fields, self, strict=True)), vars(self))
 
 
 def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRFound:
@@ -149,7 +147,7 @@ def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRF
             warnings.warn(told, UserWarning, stacklevel=4)  # past `speaking_as`
             rates[name] = points[name] = None
         spread[name] = _spread(function, record)
-    return _found(tuple(rates), tuple(rates.values()), record, points, spread)
+    return _found(tuple(rates), rates, {"record": record, "points": points, "spread": spread})
 
 
 def check_functions(functions: Any) -> tuple[SuggestionFunction, ...]:
@@ -225,15 +223,9 @@ def _kind(names: tuple[str, ...]) -> Any:
     return type("LRFound", (LRFound, fields), {"__doc__": LRFound.__doc__})
 
 
-def _found(
-    names: tuple[str, ...],
-    rates: tuple[float | None, ...],
-    record: Record,
-    points: dict[str, Point | None],
-    spread: dict[str, Spread | None],
-) -> LRFound:
-    found = _kind(names)(*rates)
-    found.record, found.points, found.spread = record, points, spread
+def _found(names: tuple[str, ...], rates: dict[str, float | None], measured: dict[str, Any]) -> LRFound:
+    found = _kind(names)(**rates)
+    vars(found).update(measured)
     return found
 
 

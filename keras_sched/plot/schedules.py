@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from keras_sched.arguments import names_checked
 from keras_sched.errors import check_whole, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.plot.canvas import BESIDE, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, dress, new_figure, seen_once
 
@@ -43,7 +44,7 @@ class Track(NamedTuple):
     phases: Sequence[float] = ()
 
 
-@speaking_as("plot_sched")
+@names_checked
 def plot_sched(
     scheds: Mapping[str, Any],
     *,
