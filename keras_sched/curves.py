@@ -28,7 +28,7 @@ class Plan:
     Args:
         curves: {attribute: row numbers -> values, (N,) or (N, G)}; row 0 is the first batch of epoch 0.
         total: the row from which on the values do not change.
-        groups: the number of parameter groups, 1 where there are none.
+        groups: the number of parameter groups, at least 1.
         group_of: {id of a trainable variable: its group}; empty where there are no groups.
         momentum_correction: whether the momentum is multiplied by the ratio of two successive rates.
         names: {attribute: the name by which the user called it}.

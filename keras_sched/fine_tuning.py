@@ -12,8 +12,8 @@ import numpy as np
 
 from keras_sched.arguments import names_checked
 from keras_sched.callbacks import DEFAULT_MOMS, OneCycle
-from keras_sched.errors import advise, check_no_named_tuple, check_positive, check_whole
-from keras_sched.fit import History, as_list, check_compiled, fit_with
+from keras_sched.errors import advise, check_compiled, check_no_named_tuple, check_positive, check_whole
+from keras_sched.fit import History, as_list, fit_with
 from keras_sched.freezing import _DIVIDED, freeze_to, is_frozen, reset_optimizer
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import LearningRate

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from keras_sched.arguments import names_checked
 from keras_sched.callbacks import DEFAULT_MOMS, SGDR, FlatCos, OneCycle, Scheduler
-from keras_sched.errors import check_data_given, check_whole, wrong_state, wrong_value
+from keras_sched.errors import check_compiled, check_data_given, check_whole, wrong_value
 from keras_sched.freezing import reset_optimizer
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
@@ -224,13 +224,6 @@ def fit_with(
         ScheduledFit.end_of(model)
     history.hps = schedule.hps
     return history
-
-
-def check_compiled(model: Any) -> None:
-    """Raise unless `model` can be trained."""
-    if getattr(model, "optimizer", None) is None:
-        cure = "Compile it first: `model.compile(optimizer='adam', loss=...)`."
-        raise wrong_state("a model that is not compiled", "it trains one that is", cure)
 
 
 def as_list(callbacks: Any) -> list[Any]:

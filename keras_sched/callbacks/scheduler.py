@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from keras_sched.callbacks.length import OfKnownLength
 from keras_sched.callbacks.log import note_scheduled
 from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group
-from keras_sched.errors import advise, shown, speaking_as, wrong_state, wrong_type, wrong_value
+from keras_sched.errors import advise, check_compiled, shown, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost, is_object
 from keras_sched.step import InnerOptimizer, ScheduledFit, Target
@@ -220,14 +220,10 @@ class Scheduler(OfKnownLength):
         return len(divided), {id(variable): number for number, group in enumerate(divided) for variable in group}
 
     def _scheduled_optimizer(self, model: keras.Model) -> keras.Optimizer:
-        optimizer = self.optimizer if self.optimizer is not None else getattr(model, "optimizer", None)
-        if optimizer is None:
-            raise wrong_state(
-                "a model without an optimizer",
-                "there is nothing to schedule",
-                "Compile it: `model.compile(optimizer='adam', loss=...)`.",
-            )
-        return optimizer
+        if self.optimizer is not None:
+            return self.optimizer
+        check_compiled(model)
+        return model.optimizer
 
     def _last_values(self) -> dict[str, float]:
         """The last batch's values under the optimizer's own attribute names."""

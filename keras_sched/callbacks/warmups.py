@@ -23,7 +23,7 @@ class Warmup(RecipeScheduler):
     warmup: float = 0.05
 
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
-        """The recipe, with numbers of batches as fractions of the fit's length; of none, while that is not known."""
+        """The recipe, with numbers of batches as fractions of the fit's length; while that is not known, they are 0."""
         arguments = self.arguments
         lengths = {name: length for name, length in arguments.items() if name in {"warmup", "decay"}}
         batches = {name: length for name, length in lengths.items() if is_whole(length)}
@@ -108,11 +108,7 @@ class WarmupCosine(WarmupAndFall):
 class WarmupLinear(WarmupAndFall):
     """A linear rise, then a linear fall.
 
-    Args:
-        lr_max, warmup, lr_final and all others: as for `WarmupCosine`.
-
-    Raises:
-        ValueError, RuntimeError: as for `WarmupCosine`.
+    Arguments and errors as for `WarmupCosine`.
 
     Example:
         >>> import keras, numpy as np

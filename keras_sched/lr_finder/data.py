@@ -39,7 +39,7 @@ def check_data(x: Any) -> Any:
 
 
 def check_repeatable(x: Any) -> None:
-    """Refuse validation data without a batch, and such as can be read only once."""
+    """Refuse validation data that has no batch, or that can be read only once."""
     if is_generator(x):
         raise wrong_value(
             "validation_data=<generator>",

@@ -98,7 +98,7 @@ class LRFound(Measured):
 
     @property
     def lr(self) -> float | None:
-        """The learning rate: the first suggestion that is one, `None` where there is none."""
+        """The learning rate: the first suggestion that is a rate, else `None`."""
         return next((rate for rate in self if rate is not None), None)
 
     def __repr__(self) -> str:
@@ -191,7 +191,7 @@ def _ask(function: SuggestionFunction, lrs: Any, losses: Any, num_it: int) -> tu
         return float(lr), (float(x), float(y))
     except (TypeError, ValueError) as error:
         expected = "a suggestion is a rate and the point to mark, `(lr, (x, y))`"
-        cure = "Return that, or raise `NoSuggestion` with the reason why there is none."
+        cure = "Return that, or raise `NoSuggestion` with the reason."
         raise wrong_type(f"{answer!r} from `{_name(function)}`", expected, cure) from error
 
 

@@ -45,7 +45,7 @@ class Search(Scheduler):
         self.num_it = max(check_whole("num_it", self.num_it, "how many batches the search takes", 100), LEAST)
         check_whole("repeats", self.repeats, "how many searches there are", 3)
         self.snapshot: Snapshot | None = None
-        """What the search trains, to be put back by whoever made it, and between two searches."""
+        """A copy of what the search trains. It is put back between two searches, and at the end by whoever made it."""
         self._count = groups_wanted(self.start_lr) or groups_wanted(self.end_lr)
         self._exponential(self._count or 1)
         if self.wd is not None:
@@ -217,7 +217,7 @@ class Search(Scheduler):
         self._waiting = []
 
     def _over(self) -> None:
-        """The session has ended, also by an error. Of several searches, one that has no point is none."""
+        """The fit has ended, also by an error. Of several searches, a last one without a point does not count."""
         if not self._finished and (self._recorder.raw or not self._curves):
             self._close()
         self._finished = True

@@ -94,13 +94,7 @@ def warmup_cosine(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) 
 def warmup_linear(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) -> Recipe:
     """A linear rise from 0, then a linear fall.
 
-    Args:
-        lr_max: the highest learning rate, above 0; a number, or one per parameter group.
-        warmup: the fraction of training spent rising, from 0 to 1.
-        lr_final: the rate at the end, at least 0.
-
-    Raises:
-        ValueError: when an argument is out of its range.
+    Arguments and errors as for `warmup_cosine`.
 
     Example:
         >>> from keras_sched import warmup_linear

@@ -166,14 +166,7 @@ def steep(lrs: Any, losses: Any, num_it: int) -> Suggestion:
 def min_grad(lrs: Any, losses: Any, num_it: int) -> Suggestion:
     """Suggest the rate where the gradient of the loss, over both neighbours, is the most negative.
 
-    Args:
-        lrs, losses, num_it: a search's rates, its losses, and its length in batches, as for `valley`.
-
-    Returns:
-        `(lr, (lr, loss))`: the rate, and its point on the curve.
-
-    Raises:
-        NoSuggestion: as for `valley`, and when the rate lies on a bump, and not on the descent.
+    Arguments, result and errors as for `steep`.
 
     Example:
         >>> from keras_sched import min_grad
