@@ -117,7 +117,11 @@ def _annealers(name: str, sched: Any) -> Any:
     if isinstance(sched, list | tuple):
         if not sched:
             raise wrong_value(f"{name}=[]", "it has no annealer", "Pass one annealer per parameter group.")
-        return tuple(as_annealer(name, one, typed=sched) for one in sched)
+        made = tuple(as_annealer(name, one, typed=sched) for one in sched)
+        if any(one.groups is not None for one in made):
+            expected = "each annealer of a list is for one parameter group, and has one value at a time"
+            raise wrong_value(f"{name}={shown(sched)}", expected, "Pass one of them alone, or one value each.")
+        return made
     return as_annealer(name, sched)
 
 
