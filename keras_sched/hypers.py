@@ -196,12 +196,5 @@ def _check_layer_decay(value: Any, groups: int) -> None:
         raise wrong_value(received, expected, "Pass `groups=` too, for example `groups=4`.")
 
 
-def number_of(value: Any, argument: str) -> float:
-    """`value` as a float; raise unless it is a number."""
-    if is_number(value):
-        return float(value)
-    raise wrong_type(f"{argument}={shown(value)}", "it is a number", f"Pass for example `{argument}=0.01`.")
-
-
 def _is_sequence(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str | bytes) and not callable(value)

@@ -9,8 +9,8 @@ import keras
 
 from keras_sched.annealers import Annealer, SchedNo
 from keras_sched.callbacks.scheduler import Scheduler
-from keras_sched.errors import shown, wrong_value
-from keras_sched.hypers import groups_wanted, learning_rates, number_of
+from keras_sched.errors import is_number, shown, wrong_type, wrong_value
+from keras_sched.hypers import groups_wanted, learning_rates
 from keras_sched.step import compiled_rate
 
 
@@ -78,7 +78,7 @@ def _weight_decay(value: Any) -> Any:
         return value
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple([_weight_decay(one) for one in value])
-    decay = number_of(value, "wd")
-    if decay < 0:
-        raise wrong_value(f"wd={shown(value)}", "a weight decay is at least 0", "Pass for example `wd=0.01`.")
-    return SchedNo(decay, decay)
+    if not is_number(value) or float(value) < 0:
+        wrong = wrong_value if is_number(value) else wrong_type
+        raise wrong(f"wd={shown(value)}", "a weight decay is a number of at least 0", "Pass for example `wd=0.01`.")
+    return SchedNo(float(value), float(value))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ class Warmup(RecipeScheduler):
     lr_max: LearningRate | None = None
     _: KW_ONLY
     warmup: float = 0.05
+    lr_final: float = 0.0
 
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """The recipe, with numbers of batches as fractions of the fit's length; while that is not known, they are 0."""
@@ -33,13 +34,6 @@ class Warmup(RecipeScheduler):
             expected = f"that is longer than the {total} batches of the schedule"
             raise wrong_value(received, expected, "Pass fewer batches, or fractions of training; or train for longer.")
         return self.build(rate, **arguments | {name: int(length) / total for name, length in batches.items()})
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class WarmupAndFall(Warmup):
-    """A linear rise, then a fall over the rest of training."""
-
-    lr_final: float = 0.0
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -73,11 +67,10 @@ class WarmupStableDecay(Warmup):
     build = staticmethod(warmup_stable_decay)
 
     decay: float = 0.2
-    lr_final: float = 0.0
     shape: Callable[[Any, Any], Annealer] = SchedOneMinusSqrt
 
 
-class WarmupCosine(WarmupAndFall):
+class WarmupCosine(Warmup):
     """A linear rise, then a cosine down.
 
     Args:
@@ -105,7 +98,7 @@ class WarmupCosine(WarmupAndFall):
     build = staticmethod(warmup_cosine)
 
 
-class WarmupLinear(WarmupAndFall):
+class WarmupLinear(Warmup):
     """A linear rise, then a linear fall.
 
     Arguments and errors as for `WarmupCosine`.
@@ -152,4 +145,4 @@ class InverseSqrt(Warmup):
 
     build = staticmethod(inverse_sqrt)
 
-    lr_final: float
+    lr_final: float = field()  # it has to be given

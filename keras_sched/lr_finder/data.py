@@ -64,14 +64,9 @@ def can_shuffle(x: Any) -> bool:
     return not is_generator(x) and not any(known)
 
 
-def no_more_than(x: Any, batches: int) -> Any:
-    """Data of which no thread that reads ahead takes more than so many batches."""
-    return _chain(islice(x, batches)) if is_generator(x) else x
-
-
-def passes(x: Any, batches: int) -> int:
-    """How many epochs are enough for so many batches: each has at least one, and a generator is passed once."""
-    return 1 if is_generator(x) else batches
+def enough(x: Any, batches: int) -> tuple[Any, int]:
+    """The data and the epochs for so many batches. Of a generator, no thread that reads ahead takes more than that."""
+    return (_chain(islice(x, batches)), 1) if is_generator(x) else (x, batches)
 
 
 def _no_data(received: str) -> ValueError:

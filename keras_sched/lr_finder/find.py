@@ -12,15 +12,7 @@ from keras_sched.arguments import names_checked
 from keras_sched.errors import check_compiled, wrong_type
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
-from keras_sched.lr_finder.data import (
-    can_shuffle,
-    check_data,
-    check_ran,
-    check_repeatable,
-    is_generator,
-    no_more_than,
-    passes,
-)
+from keras_sched.lr_finder.data import can_shuffle, check_data, check_ran, check_repeatable, enough, is_generator
 from keras_sched.lr_finder.found import LRFound, check_functions, search_found
 from keras_sched.lr_finder.search import Search
 from keras_sched.snapshot import Snapshot
@@ -135,8 +127,7 @@ def lr_find(
 
 
 def _search(model: keras.Model, search: Search, x: Any, arguments: dict[str, Any]) -> None:
-    batches = search.most_batches(model)
-    x, epochs = no_more_than(x, batches), passes(x, batches)
+    x, epochs = enough(x, search.most_batches(model))
     try:
         with _more_batches_than_an_epoch():
             fit: Any = model.fit  # Keras gives `verbose` the type of its default

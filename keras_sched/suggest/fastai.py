@@ -94,7 +94,9 @@ def slide(
     From fastai, after the interval slide rule of A. Mahajan, "A learning rate finder" (2020).
     """
     with speaking_as("slide"):
-        _check_slide(lr_diff, thresh, adjust_value)
+        check_whole("lr_diff", lr_diff, "the length of the interval in points", 15)
+        check_positive("adjust_value", adjust_value, "what the rate is multiplied by", "0.5")
+        check_not_negative("thresh", thresh, "how far apart two slopes that count as alike may be", "0.005")
     curve = checked_curve("slide", lrs, losses, least=max(LEAST_POINTS, lr_diff + 1))
     slopes = np.gradient(curve.losses)
     alike = np.flatnonzero(np.abs(slopes[lr_diff:] - slopes[:-lr_diff]) <= thresh)  # intervals, by their left point
@@ -103,12 +105,6 @@ def slide(
     lr = float(curve.lrs[left]) * adjust_value
     loss = float(np.interp(np.log10(lr), np.log10(curve.lrs), curve.losses))
     return lr, (lr, loss)
-
-
-def _check_slide(lr_diff: int, thresh: float, adjust_value: float) -> None:
-    check_whole("lr_diff", lr_diff, "the length of the interval in points", 15)
-    check_positive("adjust_value", adjust_value, "what the rate is multiplied by", "0.5")
-    check_not_negative("thresh", thresh, "how far apart two slopes that count as alike may be", "0.005")
 
 
 def minimum(lrs: Any, losses: Any, num_it: int) -> Suggestion:
