@@ -52,87 +52,28 @@ from keras_sched.recipes import (
 )
 from keras_sched.schedule import AnnealedSchedule
 
-__all__ = [
-    "AnnealedSchedule",
-    "FlatCos",
-    "InverseSqrt",
-    "LRFinder",
-    "LogHyperParameters",
-    "NoSuggestion",
-    "OneCycle",
-    "ParamScheduler",
-    "SGDR",
-    "SchedCos",
-    "SchedExp",
-    "SchedInvSqrt",
-    "SchedLin",
-    "SchedNo",
-    "SchedOneMinusSqrt",
-    "SchedPoly",
-    "Triangular",
-    "WarmupCosine",
-    "WarmupLinear",
-    "WarmupStableDecay",
-    "annealer",
-    "combine_scheds",
-    "combined_cos",
-    "find_optimal_lr",
-    "fine_tune",
-    "fit_flat_cos",
-    "fit_one_cycle",
-    "fit_sgdr",
-    "flat_cos",
-    "freeze",
-    "freeze_to",
-    "halfway",
-    "inflection",
-    "inverse_sqrt",
-    "is_frozen",
-    "layer_groups",
-    "lr_find",
-    "min_grad",
-    "minimum",
-    "one_cycle",
-    "plot_lr_find",
-    "plot_sched",
-    "sched_cos",
-    "sched_exp",
-    "sched_lin",
-    "sched_no",
-    "scheduled",
-    "sgdr",
-    "slide",
-    "steep",
-    "triangular",
-    "unfreeze",
-    "valley",
-    "warmup_cosine",
-    "warmup_linear",
-    "warmup_stable_decay",
-]
+# In the order of the reference.
+__all__ = ["ParamScheduler", "OneCycle", "FlatCos", "SGDR", "WarmupStableDecay", "WarmupCosine", "WarmupLinear"]
+__all__ += ["InverseSqrt", "Triangular", "LogHyperParameters"]
+__all__ += ["fit_one_cycle", "fit_flat_cos", "fit_sgdr", "fine_tune"]
+__all__ += ["lr_find", "LRFinder", "find_optimal_lr", "plot_lr_find"]
+__all__ += ["halfway", "valley", "slide", "minimum", "steep", "min_grad", "inflection", "NoSuggestion"]
+__all__ += ["one_cycle", "flat_cos", "sgdr", "warmup_stable_decay", "warmup_cosine", "warmup_linear", "inverse_sqrt"]
+__all__ += ["triangular", "plot_sched"]
+__all__ += ["SchedLin", "SchedCos", "SchedNo", "SchedExp", "SchedPoly", "SchedInvSqrt", "SchedOneMinusSqrt"]
+__all__ += ["combine_scheds", "combined_cos", "annealer", "sched_lin", "sched_cos", "sched_no", "sched_exp"]
+__all__ += ["layer_groups", "freeze_to", "freeze", "unfreeze", "is_frozen"]
+__all__ += ["AnnealedSchedule", "scheduled"]
 
-# The rest is imported when it is asked for: `import keras_sched` is half as long without it.
+# {module: what is imported of it when it is asked for}: `import keras_sched` is half as long without it.
 _LATER = {
-    "LRFinder": "lr_finder",
-    "find_optimal_lr": "optimal_lr",
-    "fine_tune": "fine_tuning",
-    "fit_flat_cos": "fit",
-    "fit_one_cycle": "fit",
-    "fit_sgdr": "fit",
-    "freeze": "freezing",
-    "freeze_to": "freezing",
-    "halfway": "suggest",
-    "inflection": "suggest",
-    "is_frozen": "freezing",
-    "lr_find": "lr_finder",
-    "min_grad": "suggest",
-    "minimum": "suggest",
-    "plot_lr_find": "plot",
-    "plot_sched": "plot",
-    "slide": "suggest",
-    "steep": "suggest",
-    "unfreeze": "freezing",
-    "valley": "suggest",
+    "fine_tuning": ("fine_tune",),
+    "fit": ("fit_flat_cos", "fit_one_cycle", "fit_sgdr"),
+    "freezing": ("freeze", "freeze_to", "is_frozen", "unfreeze"),
+    "lr_finder": ("LRFinder", "lr_find"),
+    "optimal_lr": ("find_optimal_lr",),
+    "plot": ("plot_lr_find", "plot_sched"),
+    "suggest": ("halfway", "inflection", "min_grad", "minimum", "slide", "steep", "valley"),
 }
 
 if TYPE_CHECKING:
@@ -149,10 +90,10 @@ else:
 
     def __getattr__(name: str) -> Any:
         """What is imported later; its modules; and the version, which takes long to look up."""
-        if name in _LATER:
-            value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-        elif name in _LATER.values():
-            value = import_module(f"{__name__}.{name}")
+        module = next((module for module, names in _LATER.items() if name in {module, *names}), None)
+        if module is not None:
+            value = import_module(f"{__name__}.{module}")
+            value = value if name == module else getattr(value, name)
         elif name == "__version__":
             value = _version()
         else:
@@ -161,7 +102,7 @@ else:
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_LATER, *_LATER.values()})
+        return __all__
 
 
 def _version() -> str:

@@ -13,13 +13,13 @@ R = TypeVar("R")
 # What PyTorch, Keras, optax, transformers, fastai and others say -> what it may be called here; the first that fits.
 _OTHERS = {
     "lr": ("base_lr", "lr_max"),
-    "lr_max": ("lr",),
-    "max_lr": ("lr_max", "lr"),
+    "lr_max": ("lr", "end_lr"),
+    "max_lr": ("lr_max", "lr", "end_lr"),
     **dict.fromkeys(
         ("learning_rate", "initial_learning_rate", "init_lr", "peak_lr", "peak_value"), ("base_lr", "lr_max", "lr")
     ),
     "base_lr": ("lr_min", "lr_max", "lr"),
-    **dict.fromkeys(("min_lr", "eta_min", "lr_min"), ("lr_min", "lr_final", "div_final")),
+    **dict.fromkeys(("min_lr", "eta_min", "lr_min"), ("lr_min", "lr_final", "div_final", "start_lr")),
     **dict.fromkeys(("final_lr", "end_lr", "end_value", "end_learning_rate"), ("lr_final", "div_final")),
     "div_factor": ("div",),
     "final_div_factor": ("div_final",),
@@ -33,12 +33,20 @@ _OTHERS = {
     **dict.fromkeys(("cycles", "num_cycles"), ("n_cycles",)),
     **dict.fromkeys(
         ("steps", "num_steps", "max_steps", "total_iters", "t_max", "t_initial", "num_training_steps"),
-        ("total_steps", "steps_per_epoch"),
+        ("total_steps", "num_it", "steps", "steps_per_epoch"),
     ),
+    "total_steps": ("steps", "epochs"),
+    **dict.fromkeys(("num_training", "num_iter", "num_iters", "n_iter", "max_iter", "iterations"), ("num_it",)),
+    **dict.fromkeys(("stop_factor", "early_stop_threshold", "diverge_th"), ("stop_div",)),
+    **dict.fromkeys(("suggest", "suggestion", "suggestions"), ("suggest_funcs",)),
+    **dict.fromkeys(("plot", "show"), ("show_plot",)),
+    **dict.fromkeys(("val_data", "valid_data", "val_loader"), ("validation_data",)),
     **dict.fromkeys(("warmup_steps", "num_warmup_steps", "warmup_ratio", "warmup_iters"), ("warmup", "pct_start")),
     **dict.fromkeys(("decay_steps", "num_decay_steps"), ("decay", "total_steps")),
     **dict.fromkeys(("schedule", "schedules", "schedulers"), ("scheds",)),
-    **dict.fromkeys(("param_groups", "layer_groups"), ("groups",)),
+    **dict.fromkeys(("param_groups", "layer_groups", "n_groups", "num_groups"), ("groups", "n")),
+    **dict.fromkeys(("n_layers", "num_layers", "until"), ("n",)),
+    **dict.fromkeys(("bn", "freeze_bn", "train_batch_norm"), ("train_bn",)),
     **dict.fromkeys(("log_dir", "filename", "filepath", "path"), ("to",)),
     "cbs": ("callbacks",),
     "bs": ("batch_size",),
@@ -46,13 +54,18 @@ _OTHERS = {
 
 
 def names_checked(function: Callable[P, R]) -> Callable[P, R]:
-    """A public function that errors name, and that answers an argument which it does not have as one of its own."""
-    own = signature(function).parameters
+    """A public function that errors name, and that answers an argument which it does not have with the one meant.
+
+    Where it has `**fit_arguments`, an argument of `model.fit` is one too.
+    """
+    parameters = signature(function).parameters
+    own = {name: each for name, each in parameters.items() if each.kind is not Parameter.VAR_KEYWORD}
 
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
         with speaking_as(function.__name__):
-            check_names(kwargs, own)
+            fit = getattr(args[0] if args else kwargs.get("model"), "fit", None) if len(own) < len(parameters) else None
+            check_names(kwargs, parameters if fit is None else own, None if fit is None else signature(fit).parameters)
             return function(*args, **kwargs)
 
     return called

@@ -28,7 +28,7 @@ class Plan:
     Args:
         curves: {attribute: row numbers -> values, (N,) or (N, G)}; row 0 is the first batch of epoch 0.
         total: the row from which on the values do not change.
-        groups: the number of parameter groups, 1 where there are none.
+        groups: the number of parameter groups, at least 1.
         group_of: {id of a trainable variable: its group}; empty where there are no groups.
         momentum_correction: whether the momentum is multiplied by the ratio of two successive rates.
         names: {attribute: the name by which the user called it}.
@@ -45,12 +45,7 @@ class Plan:
 
 
 def check_scheds(scheds: Any) -> dict[str, Any]:
-    """`scheds` with functions made annealers and lists made tuples.
-
-    Raises:
-        TypeError: when it is no dictionary of names, or a value is no annealer.
-        ValueError: when it is empty.
-    """
+    """`scheds` with functions made annealers and lists made tuples; raise unless it is {name: annealer}."""
     if not isinstance(scheds, Mapping) or not all(isinstance(name, str | tuple) for name in scheds):
         expected = "it is a dictionary from the name of a hyper-parameter to an annealer"
         raise wrong_type(f"scheds={shown(scheds)}", expected, "Pass for example `{'lr': SchedCos(0.1, 0.0)}`.")
@@ -81,18 +76,10 @@ def curves_of(
     groups: int,
     columns: Mapping[Any, tuple[str, str]] | None = None,
 ) -> tuple[dict[str, RowValues], dict[str, str]]:
-    """{attribute of `optimizer`: its values by row}, and {attribute: the name that the user gave}.
+    """{attribute of an inner optimizer: its values by row}, and {attribute: the name that the user gave}.
 
-    Args:
-        scheds: the schedules.
-        optimizer: an inner optimizer.
-        total: their length in batches.
-        groups: the number of parameter groups.
-        columns: {key: (column, name)} of those that are not the optimizer's.
-
-    Raises:
-        ValueError: when `optimizer` has no such hyper-parameter, one is named twice, one would differ by group that
-            the optimizer has once for all variables, or a value cannot be trained with.
+    `total` is the length in batches; `columns` has {key: (column, name)} of what is not the optimizer's. Raises where
+    the optimizer has no such hyper-parameter, or one for all groups only, and where a value cannot be trained with.
     """
     curves: dict[str, RowValues] = {}
     names: dict[str, str] = {}
@@ -130,7 +117,11 @@ def _annealers(name: str, sched: Any) -> Any:
     if isinstance(sched, list | tuple):
         if not sched:
             raise wrong_value(f"{name}=[]", "it has no annealer", "Pass one annealer per parameter group.")
-        return tuple(as_annealer(name, one, typed=sched) for one in sched)
+        made = tuple(as_annealer(name, one, typed=sched) for one in sched)
+        if any(one.groups is not None for one in made):
+            expected = "each annealer of a list is for one parameter group, and has one value at a time"
+            raise wrong_value(f"{name}={shown(sched)}", expected, "Pass one of them alone, or one value each.")
+        return made
     return as_annealer(name, sched)
 
 

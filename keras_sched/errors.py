@@ -129,6 +129,14 @@ def check_whole(name: str, value: Any, meaning: str, example: int = 10, *, least
     raise _out_of_range(name, value, f"{meaning}, a whole number of at least {least}", example)
 
 
+def check_compiled(model: Any) -> None:
+    """Raise unless `model` has what it was compiled with."""
+    if getattr(model, "optimizer", None) is None or not getattr(model, "compiled", True):
+        found = f"the model `{getattr(model, 'name', model)}`, which is not compiled"
+        cure = "Compile it first: `model.compile(optimizer='adam', loss=...)`."
+        raise wrong_state(found, "it trains with the optimizer and the loss it was compiled with", cure)
+
+
 def check_data_given(x: Any) -> None:
     """Raise where there is no data at all, which Keras tells in words of its inside."""
     if x is None:
@@ -172,7 +180,7 @@ def needing(package: str) -> Iterator[None]:
 
 
 def is_whole(value: Any, least: int = 1) -> bool:
-    """Whether `value` is a whole number of at least `least`, by its type: 1.0 is none."""
+    """Whether `value` is a whole number of at least `least`, by its type: 1.0 is not one."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
 
 

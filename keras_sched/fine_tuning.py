@@ -5,20 +5,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
 
+from keras_sched.arguments import names_checked
 from keras_sched.callbacks import DEFAULT_MOMS, OneCycle
-from keras_sched.errors import check_no_named_tuple, check_positive, check_whole
-from keras_sched.fit import History, as_list, check_compiled, fit_helper, fit_with
-from keras_sched.freezing import freeze, reset_optimizer, unfreeze
-from keras_sched.groups import Groups
+from keras_sched.errors import advise, check_compiled, check_no_named_tuple, check_positive, check_whole
+from keras_sched.fit import History, as_list, fit_with
+from keras_sched.freezing import _DIVIDED, freeze_to, is_frozen, reset_optimizer
+from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import LearningRate
+from keras_sched.step import trained_set
 from keras_sched.step.state import begin_at_first_epoch
 
+# What a `fine_tune` has frozen itself: one that died has not let it train again.
+_FROZEN: WeakKeyDictionary[keras.Model, set[int]] = WeakKeyDictionary()
 
-@fit_helper
+
+@names_checked
 def fine_tune(
     model: keras.Model,
     x: Any,
@@ -45,9 +51,9 @@ def fine_tune(
     """Fine-tune a pre-trained model: its head first, then all of it at rates that rise from input to output.
 
     Phase one trains the last parameter group (and BatchNormalization) for `freeze_epochs`, one cycle at
-    `slice(base_lr)` that rises over 99 % of it. Phase two unfreezes all and trains for `epochs`, one cycle at
-    `slice(base_lr / 2 / lr_mult, base_lr / 2)`. Each is a `fit` of its own: callbacks see two trainings, and one that
-    stops the first does not stop the second. The model is left unfrozen.
+    `slice(base_lr)` that rises over 99 % of it. Phase two trains the other groups too for `epochs`, one cycle at
+    `slice(base_lr / 2 / lr_mult, base_lr / 2)`. What you froze before stays frozen in both. Each phase is a `fit` of
+    its own: callbacks see two trainings, and one that stops the first does not stop the second.
 
     Args:
         model: a built and compiled Keras model; `freeze_to` says what happens to its optimizer.
@@ -107,24 +113,50 @@ def fine_tune(
     for schedule in (frozen, unfrozen):
         schedule.check(model)
     callbacks = as_list(callbacks)
+    parts = _not_frozen_before(model, groups)
     if reset_opt:
         reset_optimizer(model)
 
     def run(schedule: OneCycle, last: int, first: int) -> History:
-        begins_afresh = False  # the optimizer's state, which freezing has settled
-        return fit_with(schedule, model, x, y, last, callbacks, begins_afresh, first, fit_arguments)
+        shared = {"callbacks": callbacks, "reset_opt": False, "fit_arguments": fit_arguments}
+        return fit_with(lambda: schedule, model=model, x=x, y=y, epochs=last, initial_epoch=first, **shared)
 
     phases: list[History] = []
     if initial_epoch < freeze_epochs and not _stopped_after(freeze_epochs, callbacks):
-        freeze(model, groups=groups)
+        training = {id(variable) for variable in model.trainable_variables}
+        _train_from(len(parts) - 1, model, parts, groups)
+        _FROZEN[model] = training - {id(variable) for variable in model.trainable_variables}
         phases.append(run(frozen, freeze_epochs, initial_epoch))
         begin_at_first_epoch(model)
-    unfreeze(model, groups=groups)
+    _train_from(0, model, parts, groups)
+    _FROZEN.pop(model, None)
     begin, end = max(initial_epoch, freeze_epochs), freeze_epochs + epochs
     with _appending(callbacks, after=phases):
         phases.append(run(unfrozen, end, begin))
     begin_at_first_epoch(model)
     return _joined(phases)
+
+
+def _not_frozen_before(model: keras.Model, groups: Groups) -> list[list[keras.Variable]]:
+    """The variables of each group, without those that were frozen before, but for a `fine_tune` that died."""
+    mine = _FROZEN.get(model, set())
+    if not mine and is_frozen(model, groups):
+        advise(
+            f"model={model.name}",
+            "its body is frozen already, and what was frozen before stays frozen: the head alone will train",
+            "Call `unfreeze(model)` first, to train all of it in the second phase.",
+        )
+    frozen = {id(each) for each in trained_set.can_train(model) if not each.trainable} - mine
+    frozen |= {id(each) for norm in trained_set.batch_norms(model) if not norm.trainable for each in norm.weights}
+    divided = resolve_groups(model, groups, variables=trained_set.can_train(model))
+    return [[each for each in group if id(each) not in frozen] for group in divided]
+
+
+def _train_from(first: int, model: keras.Model, parts: Sequence[list[keras.Variable]], groups: Groups) -> None:
+    """Let the groups from `first` on train, without what was frozen before."""
+    if any(parts):
+        freeze_to(model, sum(map(bool, parts[:first])), groups=[part for part in parts if part])
+        _DIVIDED[model] = groups  # for a later `freeze`, as if it had been divided by these
 
 
 def _stopped_after(epochs: int, callbacks: Sequence[Any]) -> bool:

@@ -1,23 +1,15 @@
 """`model.fit` under a recipe, in one call, as fastai's learners have it."""
 
 from collections.abc import Callable, Sequence
-from functools import wraps
-from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.arguments import P, R, check_names
+from keras_sched.arguments import names_checked
 from keras_sched.callbacks import DEFAULT_MOMS, SGDR, FlatCos, OneCycle, Scheduler
-from keras_sched.errors import (
-    check_data_given,
-    check_whole,
-    speaking_as,
-    wrong_state,
-    wrong_value,
-)
+from keras_sched.errors import check_compiled, check_data_given, check_whole, wrong_value
 from keras_sched.freezing import reset_optimizer
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
@@ -47,22 +39,7 @@ class History(keras.callbacks.History):
         return {**self.__dict__, "_model": None}
 
 
-def fit_helper(helper: Callable[P, R]) -> Callable[P, R]:
-    """A helper that errors name, and that answers an argument which neither it nor `model.fit` has."""
-    own = {name: each for name, each in signature(helper).parameters.items() if each.kind is not Parameter.VAR_KEYWORD}
-
-    @wraps(helper)
-    def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        with speaking_as(helper.__name__):
-            model = args[0] if args else kwargs.get("model")
-            if isinstance(model, keras.Model):
-                check_names(kwargs, own, signature(model.fit).parameters)
-            return helper(*args, **kwargs)
-
-    return called
-
-
-@fit_helper
+@names_checked
 def fit_one_cycle(
     model: keras.Model,
     x: Any,
@@ -114,22 +91,10 @@ def fit_one_cycle(
 
     Source: fastai's `fit_one_cycle`.
     """
-    schedule = OneCycle(
-        lr_max,
-        div=div,
-        div_final=div_final,
-        pct_start=pct_start,
-        moms=moms,
-        three_phase=three_phase,
-        wd=wd,
-        groups=groups,
-        momentum_correction=momentum_correction,
-        layer_decay=layer_decay,
-    )
-    return fit_with(schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
+    return fit_with(OneCycle, **locals())
 
 
-@fit_helper
+@names_checked
 def fit_flat_cos(
     model: keras.Model,
     x: Any,
@@ -171,19 +136,10 @@ def fit_flat_cos(
 
     Source: fastai's `fit_flat_cos`.
     """
-    schedule = FlatCos(
-        lr,
-        div_final=div_final,
-        pct_start=pct_start,
-        wd=wd,
-        groups=groups,
-        momentum_correction=momentum_correction,
-        layer_decay=layer_decay,
-    )
-    return fit_with(schedule, model, x, y, epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
+    return fit_with(FlatCos, **locals())
 
 
-@fit_helper
+@names_checked
 def fit_sgdr(
     model: keras.Model,
     x: Any,
@@ -231,63 +187,43 @@ def fit_sgdr(
 
     Source: fastai's `fit_sgdr`.
     """
-    schedule = SGDR(
-        n_cycles,
-        cycle_len,
-        lr_max,
-        cycle_mult,
-        cycle_decay=cycle_decay,
-        warmup=warmup,
-        wd=wd,
-        groups=groups,
-        momentum_correction=momentum_correction,
-        layer_decay=layer_decay,
-    )
-    if "epochs" in fit_arguments:
-        cure = "Leave it out, or change `n_cycles`, `cycle_len` and `cycle_mult`."
-        raise wrong_value(f"epochs={fit_arguments['epochs']!r}", f"its cycles last {schedule.epochs} epochs", cure)
-    return fit_with(schedule, model, x, y, schedule.epochs, callbacks, reset_opt, initial_epoch, fit_arguments)
+    return fit_with(SGDR, **locals())
 
 
 def fit_with(
-    schedule: Scheduler,
+    make: Callable[..., Scheduler],
+    *,
     model: keras.Model,
     x: Any,
     y: Any,
-    epochs: int,
     callbacks: Any,
     reset_opt: bool,
     initial_epoch: int,
     fit_arguments: dict[str, Any],
+    epochs: int | None = None,
+    **arguments: Any,
 ) -> History:
-    """`model.fit` with one more callback; the History has the values that it used."""
-    check_whole("epochs", epochs, "the epoch to train to")
+    """`model.fit` with one more callback, made of a helper's other arguments; the History has the values it used."""
+    schedule = make(**arguments)
+    if isinstance(schedule, SGDR):
+        if "epochs" in fit_arguments:
+            cure = "Leave it out, or change `n_cycles`, `cycle_len` and `cycle_mult`."
+            raise wrong_value(f"epochs={fit_arguments['epochs']!r}", f"its cycles last {schedule.epochs} epochs", cure)
+        epochs = schedule.epochs
+    last = check_whole("epochs", epochs, "the epoch to train to")
     check_whole("initial_epoch", initial_epoch, "the epoch to begin at", 0, least=0)
     check_compiled(model)
     check_data_given(x)
     if reset_opt:
         reset_optimizer(model)
     history = History()
+    callbacks = [schedule, *as_list(callbacks), history]
     try:
-        model.fit(
-            x,
-            y,
-            epochs=epochs,
-            initial_epoch=initial_epoch,
-            callbacks=[schedule, *as_list(callbacks), history],
-            **fit_arguments,
-        )
+        model.fit(x, y, epochs=last, initial_epoch=initial_epoch, callbacks=callbacks, **fit_arguments)
     finally:
         ScheduledFit.end_of(model)
     history.hps = schedule.hps
     return history
-
-
-def check_compiled(model: Any) -> None:
-    """Raise unless `model` can be trained."""
-    if getattr(model, "optimizer", None) is None:
-        cure = "Compile it first: `model.compile(optimizer='adam', loss=...)`."
-        raise wrong_state("a model that is not compiled", "it trains one that is", cure)
 
 
 def as_list(callbacks: Any) -> list[Any]:

@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 
 import keras
 
+from keras_sched.arguments import names_checked
 from keras_sched.errors import speaker, speaking_as, wrong_state, wrong_value
 from keras_sched.groups import Groups, check_built, most_groups, resolve_groups
 from keras_sched.step import ScheduledFit, trained_set
@@ -14,7 +15,7 @@ from keras_sched.step import ScheduledFit, trained_set
 _DIVIDED: WeakKeyDictionary[keras.Model, Groups] = WeakKeyDictionary()
 
 
-@speaking_as("freeze_to")
+@names_checked
 def freeze_to(model: keras.Model, n: int, *, groups: Groups | None = None, train_bn: bool = True) -> None:
     """Freeze the first `n` parameter groups of a model and let the others train, as fastai's `Learner.freeze_to`.
 
@@ -46,7 +47,7 @@ def freeze_to(model: keras.Model, n: int, *, groups: Groups | None = None, train
     _freeze(model, n, groups, train_bn=train_bn)
 
 
-@speaking_as("freeze")
+@names_checked
 def freeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True) -> None:
     """Freeze all parameter groups but the last, as fastai's `Learner.freeze`; arguments and errors as in `freeze_to`.
 
@@ -61,7 +62,7 @@ def freeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool =
     _freeze(model, -1, groups, train_bn=train_bn)
 
 
-@speaking_as("unfreeze")
+@names_checked
 def unfreeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True) -> None:
     """Let every parameter group train, as fastai's `Learner.unfreeze`; arguments and errors as in `freeze_to`.
 
@@ -79,7 +80,7 @@ def unfreeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool
     _freeze(model, 0, groups, train_bn=train_bn, everything=groups is None)
 
 
-@speaking_as("is_frozen")
+@names_checked
 def is_frozen(model: keras.Model, groups: Groups | None = None) -> bool:
     """Whether the parameter group before the last trains nothing, BatchNormalization aside.
 

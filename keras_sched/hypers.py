@@ -45,12 +45,7 @@ def is_object(column: str) -> bool:
 
 
 def attribute_of(name: str, optimizer: keras.Optimizer) -> str:
-    """The attribute of `optimizer` that the hyper-parameter `name` stands for.
-
-    Raises:
-        ValueError: when `optimizer` has no such hyper-parameter, or a change of it would have no effect; the message
-            lists the names that can be scheduled.
-    """
+    """The attribute of `optimizer` that `name` stands for; raise where there is none, or a change has no effect."""
     attribute = _long_name(name, optimizer)
     if attribute is None or attribute not in known_attributes(optimizer):
         raise _unknown(name, attribute, optimizer)
@@ -139,10 +134,6 @@ def learning_rates(
 
     Returns:
         A float where there is one group, else a tuple of `groups` floats.
-
-    Raises:
-        ValueError: when a rate is not a finite number above 0, or there are more or fewer rates than groups.
-        TypeError: when `value` is a named tuple, such as `lr_find` returns, or a recipe.
     """
     check_no_named_tuple(argument, value)
     if isinstance(value, Mapping):
@@ -203,13 +194,6 @@ def _check_layer_decay(value: Any, groups: int) -> None:
     if groups == 1:
         expected = "there is one parameter group, so that nothing would decay"
         raise wrong_value(received, expected, "Pass `groups=` too, for example `groups=4`.")
-
-
-def number_of(value: Any, argument: str) -> float:
-    """`value` as a float; raise unless it is a number."""
-    if is_number(value):
-        return float(value)
-    raise wrong_type(f"{argument}={shown(value)}", "it is a number", f"Pass for example `{argument}=0.01`.")
 
 
 def _is_sequence(value: Any) -> bool:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_sched.arguments import names_checked
 from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group, groups_of
 from keras_sched.errors import advise, check_whole, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import divide_variables
@@ -23,7 +24,7 @@ Window = tuple[tuple[Any, Any], ...]
 """For each inner optimizer its rows, float32 (rows, width), and the count of updates at which the first is taken."""
 
 
-@speaking_as("scheduled")
+@names_checked
 def scheduled(
     optimizer: keras.Optimizer, scheds: Mapping[str, Any], *, steps: int, groups: Any = None
 ) -> "ScheduledLoop":

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_sched.errors import NoSuggestion, check_choice, check_whole, needing, speaking_as, wrong_type
+from keras_sched.arguments import names_checked
+from keras_sched.errors import NoSuggestion, check_choice, check_whole, needing, wrong_type
 from keras_sched.freezing import is_frozen
 from keras_sched.plot import plot_extrema
 from keras_sched.suggest import Curve, checked_curve, extrema, falling_gradient
@@ -17,7 +18,7 @@ RANKS = ("first choice", "second choice", "third choice")
 Extrema = dict[str, np.ndarray]
 
 
-@speaking_as(NAME)
+@names_checked
 def find_optimal_lr(
     result: Any,
     model: Any = None,

@@ -15,11 +15,7 @@ def check_used(fit: ScheduledFit) -> None:
 
 
 def check_updates(fit: ScheduledFit) -> None:
-    """At an epoch's end: refuse an optimizer that has not stepped, or not as often in each batch.
-
-    Raises:
-        RuntimeError: where there is one; the message names the optimizers that have stepped.
-    """
+    """At an epoch's end: refuse an optimizer that has not stepped, or not as often in each batch."""
     if fit.searching is not None or fit.step is None:
         return
     step = fit.step

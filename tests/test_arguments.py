@@ -47,6 +47,33 @@ def test_a_callback_of_a_users_own_takes_what_it_likes():
     assert Mine(lr_max=0.1, note="x").note == "x"
 
 
+@pytest.mark.parametrize(
+    ("call", "meant"),
+    [
+        (lambda: ks.lr_find(None, [1], min_lr=1e-7), "start_lr"),
+        (lambda: ks.lr_find(None, [1], max_lr=1), "end_lr"),
+        (lambda: ks.lr_find(None, [1], num_training=50), "num_it"),
+        (lambda: ks.lr_find(None, [1], early_stop_threshold=None), "stop_div"),
+        (lambda: ks.lr_find(None, [1], suggestion=ks.valley), "suggest_funcs"),
+        (lambda: ks.LRFinder(num_iter=50), "num_it"),
+        (lambda: ks.LRFinder(lr_max=1), "end_lr"),
+        (lambda: ks.scheduled(None, {}, total_steps=9), "steps"),
+        (lambda: ks.scheduled(None, schedules={}, steps=9), "scheds"),
+        (lambda: ks.freeze(None, param_groups=2), "groups"),
+        (lambda: ks.freeze_to(None, n_layers=2), "n"),
+        (lambda: ks.unfreeze(None, freeze_bn=True), "train_bn"),
+        (lambda: ks.is_frozen(None, group=2), "groups"),
+        (lambda: ks.layer_groups(None, n_groups=2), "n"),
+        (lambda: ks.plot_sched({}, num_epochs=2), "epochs"),
+        (lambda: ks.plot_sched({}, total_steps=2), "epochs"),
+        (lambda: ks.find_optimal_lr(None, noises=2), "noise"),
+    ],
+)
+def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
+    with pytest.raises(TypeError, match=f"it has no argument of that name. Did you mean `{meant}`\\? Its own are"):
+        call()
+
+
 def test_what_is_no_model_is_not_asked_for_its_fit():
     with pytest.raises(RuntimeError, match="compile"):
         ks.fit_one_cycle(keras.layers.Dense(1), [1], [1], epochs=1, batch_size=1)

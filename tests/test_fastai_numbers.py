@@ -116,6 +116,7 @@ def test_equal_cycles_are_as_good_as_any(model):
     assert rates[0] == 0.1 > rates[1]
 
 
+@pytest.mark.filterwarnings("ignore:.*total_steps=")
 def test_past_its_end_a_schedule_stays_at_its_end(model):
     rates = fit_once(model, ParamScheduler({"lr": SchedLin(0.1, 0.02)}, total_steps=4), epochs=2)["lr"]
     assert rates[4:].tolist() == [0.02] * 6

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_sched import OneCycle, fine_tune, is_frozen, layer_groups
+from keras_sched import OneCycle, fine_tune, freeze, is_frozen, layer_groups, unfreeze
 
 
 def model_of(groups: int, optimizer: Any = "adam") -> keras.Model:
@@ -119,3 +119,81 @@ def test_a_wrong_use_is_an_error_that_changes_nothing(wrong, said):
     after = [variable.numpy() for variable in [*model.variables, *model.optimizer.variables]]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     assert all(layer.trainable for group in layer_groups(model, 2) for layer in group)
+
+
+# What was frozen before
+
+
+def with_parts_frozen_by_hand() -> keras.Model:
+    """An Embedding and a BatchNormalization in the body, and a layer of the head, that do not train."""
+    keras.utils.set_random_seed(3)
+    layers = [
+        keras.layers.Embedding(5, 4, name="words"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(4, name="body"),
+        keras.layers.BatchNormalization(name="norm"),
+        keras.layers.Dense(4, name="prior"),
+        keras.layers.Dense(3, name="head"),
+    ]
+    model = keras.Sequential([keras.Input((2,), dtype="int32"), *layers])
+    model.compile("adam", loss="mse")
+    for name in ("words", "norm", "prior"):
+        model.get_layer(name).trainable = False
+    return model
+
+
+GROUPS = [["words", "body", "norm"], ["prior", "head"]]
+
+
+def words() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 5, size=(16, 2)), rng.normal(size=(16, 3)).astype("float32")
+
+
+def test_what_was_frozen_by_hand_stays_frozen_in_both_phases():
+    model = with_parts_frozen_by_hand()
+    before = [variable.numpy() for variable in model.variables]
+    fine_tune(model, *words(), epochs=1, groups=GROUPS, base_lr=0.1, batch_size=4, verbose=0)
+    changed = [one for one, old in zip(model.variables, before, strict=True) if (one != old).any()]
+    trained = {variable.path.split("/")[-2] for variable in changed}
+    assert trained & {"words", "norm", "prior", "body", "head"} == {"body", "head"}
+    assert [layer.name for layer in model.layers if layer.weights and layer.trainable] == ["body", "head"]
+
+
+def test_after_it_the_groups_are_those_that_were_asked_for():
+    model = with_parts_frozen_by_hand()
+    fine_tune(model, *words(), epochs=1, groups=GROUPS, batch_size=4, verbose=0)
+    model.trainable = True
+    freeze(model)
+    assert [layer.name for layer in model.layers if layer.weights and layer.trainable] == ["norm", "prior", "head"]
+
+
+def test_a_run_that_died_in_the_frozen_phase_leaves_nothing_frozen_for_the_next():
+    x, y = data(4)
+    model = model_of(2)
+
+    def die(batch, logs):
+        raise KeyboardInterrupt
+
+    dies = keras.callbacks.LambdaCallback(on_train_batch_end=die)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(model, x, y, epochs=1, batch_size=4, verbose=0, callbacks=[dies])
+    assert is_frozen(model)
+    fine_tune(model, x, y, epochs=1, batch_size=4, verbose=0)
+    assert len(model.trainable_variables) == 4
+
+
+def test_a_body_that_was_frozen_before_is_said_to_stay_so(recwarn):
+    x, y = data(4)
+    model = model_of(2)
+    freeze(model)
+    before = model.get_weights()[0]
+    fine_tune(model, x, y, epochs=1, batch_size=4, verbose=0)
+    said = [str(each.message) for each in recwarn if each.category is UserWarning]
+    assert len(said) == 1
+    assert "stays frozen: the head alone will train. Call `unfreeze(model)` first" in said[0]
+    assert is_frozen(model)
+    assert np.array_equal(model.get_weights()[0], before)
+    unfreeze(model)
+    fine_tune(model, x, y, epochs=1, batch_size=4, verbose=0)
+    assert not np.array_equal(model.get_weights()[0], before)

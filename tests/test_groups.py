@@ -8,7 +8,13 @@ import pytest
 from keras import layers
 
 from keras_sched.errors import speaking_as
-from keras_sched.groups import divide_variables, group_indices, layer_groups, resolve_groups
+from keras_sched.groups import divide_variables, layer_groups, resolve_groups
+
+
+def group_indices(model, groups):
+    """The group of each of `model.trainable_variables`, from 0."""
+    index = {id(each): number for number, group in enumerate(resolve_groups(model, groups)) for each in group}
+    return [index[id(variable)] for variable in model.trainable_variables]
 
 
 def names(groups):

@@ -390,7 +390,17 @@ def test_the_result_can_be_stored_and_copied(duplicate):
 
 def test_the_result_reads_as_a_named_tuple():
     found = search(suggest_funcs=minimum, num_it=40)
-    assert repr(found) == f"LRFound(minimum={found.minimum!r})"
+    assert repr(found) == f"LRFound(minimum={found.minimum!r}, stopped={found.stopped!r})"
+    assert repr(search(suggest_funcs=(), num_it=40)) == f"LRFound(stopped={found.stopped!r})"
+
+
+def test_a_rate_of_the_result_can_be_replaced():
+    found = search(suggest_funcs=(minimum, of_two), num_it=40)
+    other = found._replace(minimum=0.5)
+    assert (other.minimum, other[1], other.stopped) == (0.5, found[1], found.stopped)
+    assert other.record is found.record
+    with pytest.raises(TypeError, match="unexpected keyword argument 'least'"):
+        found._replace(least=0.5)
 
 
 def test_the_result_is_what_find_optimal_lr_takes(capsys):

@@ -195,6 +195,7 @@ def batches(count, endless=False):
             return
 
 
+@pytest.mark.filterwarnings("ignore:.*total_steps=")
 @pytest.mark.parametrize("total", [5, 12, 40])
 def test_total_steps_may_be_shorter_or_longer_than_the_fit(model, total):
     ours = ParamScheduler(FALLING, total_steps=total)
@@ -203,6 +204,15 @@ def test_total_steps_may_be_shorter_or_longer_than_the_fit(model, total):
     assert (ours.hps["lr"] == expected).all()
     weights = eager(adam, {"learning_rate": expected}, EPOCHS)
     assert largest_difference(weights, model.get_weights()) < TOLERANCE
+
+
+def test_a_length_shorter_than_the_fit_is_said_once(model, recwarn):
+    ours = ParamScheduler(FALLING, total_steps=5)
+    fit(model, [ours], EPOCHS)
+    (said,) = [str(each.message) for each in recwarn if each.category is UserWarning]
+    found = "this fit has 12 batches: from batch 5 on, all train at the schedule's last value"
+    cure = "Pass `total_steps=12`, or leave it out, if you did not mean that."
+    assert said == f"`ParamScheduler` received `total_steps=5`; {found}. {cure}"
 
 
 def test_a_generator_with_steps_an_epoch_told_to_fit(model):
@@ -307,6 +317,7 @@ def test_two_schedulers_of_different_things_train_as_one(model, bench):
     assert list(momentum.hps) == ["mom"]
 
 
+@pytest.mark.filterwarnings("ignore:.*total_steps=")
 def test_two_schedulers_may_have_different_lengths(model):
     rate, momentum = ParamScheduler(FALLING), ParamScheduler({"mom": SchedLin(0.95, 0.8)}, total_steps=4)
     fit(model, [rate, momentum], EPOCHS)

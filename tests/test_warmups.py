@@ -46,6 +46,7 @@ def test_warmup_may_take_all_batches():
     assert_rates(WarmupStableDecay(1.2, warmup=8, decay=4, shape=SchedLin), [*np.arange(9) * 0.15, 0.9, 0.6, 0.3])
 
 
+@pytest.mark.filterwarnings("ignore:.*total_steps=")
 def test_batches_are_counted_in_the_length_that_was_given():
     assert_rates(WarmupLinear(4.0, warmup=4, total_steps=8), [0, 1, 2, 3, 4, 3, 2, 1, 0, 0, 0, 0])
 

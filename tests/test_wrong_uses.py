@@ -196,6 +196,10 @@ AT_THE_DOOR = {
     "no noise": (lambda: ks.inflection([0.1], [1.0], 1, noise=0), "`noise=3`"),
     "less than nothing pale": (lambda: ks.plot_lr_find([0.1], [1.0], skip_end=-1), "`skip_end=5`"),
     "a warm-up below zero": (lambda: WarmupCosine(0.1, warmup=-1), "`warmup=0.05`"),
+    "groups in a list for groups": (
+        lambda: ParamScheduler({"lr": [SchedLin([0, 0], [1, 2]), LIN]}),
+        "has one value at a time",
+    ),
     "rates in a list for an annealer": (lambda: ParamScheduler({"lr": [0.1, 0.2]}), "lr=[0.1, 0.2]"),
     "an array that fills a page": (lambda: OneCycle(np.zeros(2000)), "lr_max=array([0., 0."),
     "a schedule of Keras'": (
@@ -327,7 +331,7 @@ def test_a_fit_that_takes_anything_is_handed_anything():
 
 @pytest.mark.parametrize("sched", [LIN, ks.SchedNo(0.0, 0.0), lambda pos: 0.1 - 0.1 * 3 * min(pos, 1 / 3)])
 def test_a_rate_of_zero_and_one_that_rounding_takes_below_it_train(sched):
-    fit(ParamScheduler({"lr": sched}, total_steps=4))
+    fit(ParamScheduler({"lr": sched}, total_steps=8))
 
 
 def test_what_was_typed_is_shown_on_one_short_line():

@@ -16,22 +16,3 @@ from keras_sched.annealers.formulas import (
 )
 from keras_sched.annealers.handmade import annealer, as_annealer
 from keras_sched.annealers.phases import combine_scheds, combined_cos
-
-__all__ = [
-    "Annealer",
-    "SchedCos",
-    "SchedExp",
-    "SchedInvSqrt",
-    "SchedLin",
-    "SchedNo",
-    "SchedOneMinusSqrt",
-    "SchedPoly",
-    "annealer",
-    "as_annealer",
-    "combine_scheds",
-    "combined_cos",
-    "sched_cos",
-    "sched_exp",
-    "sched_lin",
-    "sched_no",
-]

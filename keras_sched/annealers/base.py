@@ -42,9 +42,9 @@ class Annealer(ABC):
     """
 
     @property
-    @abstractmethod
     def groups(self) -> int | None:
         """How many parameter groups have their own value; `None` if all share one."""
+        return None
 
     @abstractmethod
     def on_array(self, pos: np.ndarray) -> np.ndarray:
@@ -99,6 +99,29 @@ class Annealer(ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(self._arguments().values())
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Between(Annealer):
+    """An annealer from a start to an end."""
+
+    start: Ends
+    end: Ends
+
+    def __post_init__(self) -> None:
+        with speaking_as(type(self).__name__):
+            for name in ("start", "end"):
+                object.__setattr__(self, name, checked_ends(name, getattr(self, name)))
+            common_groups(start=self.start, end=self.end)
+            self._settle()
+
+    def _settle(self) -> None:
+        """What else an annealer checks."""
+
+    @property
+    def groups(self) -> int | None:
+        """How many parameter groups have their own value; `None` if all share one."""
+        return common_groups(start=self.start, end=self.end)
 
 
 def _no_position(kind: str) -> TypeError:

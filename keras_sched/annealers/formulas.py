@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_sched.annealers.base import Annealer, Ends, checked_ends, common_groups, registered
-from keras_sched.errors import check_positive, shown, speaking_as, wrong_value
+from keras_sched.annealers.base import Between, Ends, registered
+from keras_sched.errors import check_positive, shown, wrong_value
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Formula(Annealer):
+class Formula(Between):
     """A formula between two ends, written once for NumPy and for `keras.ops`."""
-
-    start: Ends
-    end: Ends
-
-    def __post_init__(self) -> None:
-        with speaking_as(type(self).__name__):
-            for name in ("start", "end"):
-                object.__setattr__(self, name, checked_ends(name, getattr(self, name)))
-            common_groups(start=self.start, end=self.end)
-            self._settle()
-
-    def _settle(self) -> None:
-        """What else a formula checks or computes."""
-
-    @property
-    def groups(self) -> int | None:
-        """How many parameter groups have their own value; `None` if all share one."""
-        return common_groups(start=self.start, end=self.end)
 
     @abstractmethod
     def _between(self, ops: Any, pos: Any, constants: tuple[Any, ...]) -> Any:
@@ -143,18 +125,13 @@ class SchedExp(Formula):
     The formula is that of fastai's `SchedExp`.
     """
 
-    up: Ends = field(init=False, compare=False)
-    down: Ends = field(init=False, compare=False)
-
     def _settle(self) -> None:
         _check_signs(self)
-        # The root of the ratio, as the ratio itself can overflow.
-        start, end = (np.sqrt(np.abs(each)) for each in (self.start, self.end))
-        object.__setattr__(self, "up", checked_ends("up", end / start))
-        object.__setattr__(self, "down", checked_ends("down", start / end))
 
     def _constants(self) -> tuple[Any, ...]:
-        return self.start, self.end, self.up, self.down
+        # The root of the ratio, as the ratio itself can overflow.
+        start, end = (np.sqrt(np.abs(each)) for each in (self.start, self.end))
+        return self.start, self.end, end / start, start / end
 
     def _between(self, ops: Any, pos: Any, constants: tuple[Any, ...]) -> Any:
         start, end, up, down = constants

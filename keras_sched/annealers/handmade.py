@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_sched.annealers.base import Annealer, Ends, checked_ends, common_groups, computing_dtype
+from keras_sched.annealers.base import Annealer, Between, Ends, computing_dtype
 from keras_sched.errors import shown, speaking_as, wrong_type, wrong_value
 
 
@@ -81,33 +81,22 @@ def _field(function: str, parameter: Parameter) -> Any:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Handmade(Annealer):
+class Handmade(Between):
     """What `annealer` makes of a function; each such class is final."""
-
-    start: Ends
-    end: Ends
 
     if TYPE_CHECKING:
 
         def __init__(self, start: Ends, end: Ends, *extras: Any, **more: Any) -> None: ...
 
-    def __post_init__(self) -> None:
-        with speaking_as(type(self).__name__):
-            for name, value in self._arguments().items():
-                kept = checked_ends(name, value) if name in {"start", "end"} else value
-                # A tuple comes back from JSON as a list.
-                object.__setattr__(self, name, tuple(kept) if isinstance(kept, list) else kept)
-            common_groups(start=self.start, end=self.end)
+    def _settle(self) -> None:
+        for name, value in self._arguments().items():
+            if isinstance(value, list):  # as JSON gives a tuple back
+                object.__setattr__(self, name, tuple(value))
 
     @staticmethod
     @abstractmethod
     def body(start: float, end: float, pos: Any, **extras: Any) -> Any:
         """The function that the annealer was made of."""
-
-    @property
-    def groups(self) -> int | None:
-        """How many parameter groups have their own value; `None` where all share one."""
-        return common_groups(start=self.start, end=self.end)
 
     def on_array(self, pos: np.ndarray) -> np.ndarray:
         """The values at float64 positions that lie in [0, 1]."""
@@ -154,11 +143,6 @@ class PlainFunction(Annealer):
     """A user's plain function of the position, as an annealer."""
 
     function: Callable[[Any], Any]
-
-    @property
-    def groups(self) -> int | None:
-        """`None`: one value for all groups."""
-        return None
 
     def on_array(self, pos: np.ndarray) -> np.ndarray:
         """The values at float64 positions that lie in [0, 1]."""

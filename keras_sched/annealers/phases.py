@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any
 
 import keras
@@ -170,15 +170,11 @@ class CombinedScheds(Annealer):
         return keras.ops.repeat(keras.ops.expand_dims(tensor, -1), self.groups, axis=-1)
 
 
-def _places(pos: np.ndarray, phases: tuple[Phase, ...]) -> list[Any]:
-    """The places in `pos` that belong to each phase: one index per phase."""
+def _places(pos: np.ndarray, phases: tuple[Phase, ...]) -> list[np.ndarray]:
+    """The places in `pos` that belong to each phase."""
     starts = np.array([float(phase.low) for phase in phases[1:]]) - SNAP
-    if (pos[1:] >= pos[:-1]).all():  # as the batches of a run are
-        edges = [0, *np.searchsorted(pos, starts, side="left").tolist(), len(pos)]
-        return [slice(first, end) for first, end in pairwise(edges)]
     which = np.searchsorted(starts, pos, side="right")
-    order = np.argsort(which)
-    return np.split(order, np.searchsorted(which[order], np.arange(1, len(phases))))
+    return [np.flatnonzero(which == at) for at in range(len(phases))]
 
 
 def _within_array(pos: np.ndarray, phase: Phase) -> np.ndarray:

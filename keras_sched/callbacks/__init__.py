@@ -6,18 +6,3 @@ from keras_sched.callbacks.one_cycle import DEFAULT_MOMS, FlatCos, OneCycle
 from keras_sched.callbacks.param_scheduler import ParamScheduler
 from keras_sched.callbacks.scheduler import Scheduler
 from keras_sched.callbacks.warmups import InverseSqrt, WarmupCosine, WarmupLinear, WarmupStableDecay
-
-__all__ = [
-    "DEFAULT_MOMS",
-    "SGDR",
-    "FlatCos",
-    "InverseSqrt",
-    "LogHyperParameters",
-    "OneCycle",
-    "ParamScheduler",
-    "Scheduler",
-    "Triangular",
-    "WarmupCosine",
-    "WarmupLinear",
-    "WarmupStableDecay",
-]

@@ -1,5 +1,8 @@
 """What every callback of this library is: a value that shows its arguments, and that can be kept without its model."""
 
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import signature
 from typing import Any, Self
 
@@ -7,6 +10,7 @@ import keras
 
 from keras_sched.arguments import check_names
 from keras_sched.errors import shown, speaking_as
+from keras_sched.step import ScheduledFit
 
 
 class Callback(keras.callbacks.Callback):
@@ -31,3 +35,15 @@ class Callback(keras.callbacks.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: nothing of the model."""
         return {**self.__dict__, "_model": None}
+
+    @abstractmethod
+    def _running(self) -> ScheduledFit:
+        """The fit that is running; an error where it is not scheduled."""
+
+    @contextmanager
+    def _hook(self) -> Iterator[ScheduledFit]:
+        """The body of a hook: an error in it names this callback, and ends the fit."""
+        with speaking_as(type(self).__name__):
+            fit = self._running()
+            with fit.ended_by_errors():
+                yield fit

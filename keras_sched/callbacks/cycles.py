@@ -1,17 +1,18 @@
 """Cycles of the rate: warm restarts, and triangles."""
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import keras
 
 from keras_sched.callbacks.recipe import RecipeScheduler
-from keras_sched.errors import check_whole, shown, speaking_as, wrong_value
-from keras_sched.groups import Groups
+from keras_sched.errors import check_whole, wrong_value
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
 from keras_sched.recipes import sgdr, sgdr_lengths, triangular
 
 
+@dataclass(eq=False, repr=False)
 class SGDR(RecipeScheduler):
     """Cosine cycles with warm restarts.
 
@@ -21,9 +22,7 @@ class SGDR(RecipeScheduler):
         n_cycles: how many cycles, at least 1.
         cycle_len: the epochs of the first cycle, at least 1.
         lr_max: the rate at which the first cycle begins, in any of the forms that `OneCycle` takes.
-        cycle_mult: each cycle's length against the one before, above 0.
-        cycle_decay: each cycle's peak against the one before, above 0.
-        warmup: the fraction of each cycle that rises linearly, from 0 to 1.
+        cycle_mult, cycle_decay, warmup: as for `sgdr`.
         wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
@@ -45,46 +44,33 @@ class SGDR(RecipeScheduler):
 
     build = staticmethod(sgdr)
 
-    def __init__(
-        self,
-        n_cycles: int,
-        cycle_len: int,
-        lr_max: LearningRate | None = None,
-        cycle_mult: float = 2,
-        *,
-        cycle_decay: float = 1.0,
-        warmup: float = 0.0,
-        wd: Any = None,
-        optimizer: keras.Optimizer | None = None,
-        total_steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        groups: Groups | None = None,
-        momentum_correction: bool = False,
-        layer_decay: float | None = None,
-    ) -> None:
-        arguments = {"n_cycles": n_cycles, "cycle_mult": cycle_mult, "cycle_decay": cycle_decay, "warmup": warmup}
-        with speaking_as(type(self).__name__):
-            check_whole("cycle_len", cycle_len, "the epochs of the first cycle", 1)
-            self.epochs = math.ceil(cycle_len * sum(sgdr_lengths(n_cycles, cycle_mult)))
-        super().__init__(
-            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+    n_cycles: int
+    cycle_len: int
+    lr_max: LearningRate | None = None
+    cycle_mult: float = 2
+    _: KW_ONLY
+    cycle_decay: float = 1.0
+    warmup: float = 0.0
+
+    def _settle(self) -> None:
+        check_whole("cycle_len", self.cycle_len, "the epochs of the first cycle", 1)
+        self.epochs = math.ceil(self.cycle_len * sum(sgdr_lengths(self.n_cycles, self.cycle_mult)))
+        super()._settle()
 
     def _check_epochs(self, epochs: int) -> None:
         if epochs != self.epochs:
-            expected = f"its {self.arguments['n_cycles']} cycles last {self.epochs} epochs together"
+            expected = f"its {self.n_cycles} cycles last {self.epochs} epochs together"
             raise wrong_value(f"a fit of {epochs} epochs", expected, f"Pass `epochs={self.epochs}` to `fit`.")
 
 
+@dataclass(eq=False, repr=False)
 class Triangular(RecipeScheduler):
     """Triangles between two learning rates.
 
     Args:
         lr_min: the rate at which each cycle begins and ends, in any of the forms that `OneCycle` takes.
         lr_max: the first cycle's peak, in any of these forms.
-        n_cycles: how many cycles, above 0; of 4.5 the last one is cut off at its peak.
-        mode: `"triangular"`, `"triangular2"` (each cycle half as high as the one before) or `"exp_range"`.
-        gamma: what is left of the height at the end of training, with `mode="exp_range"`, above 0 and at most 1.
+        n_cycles, mode, gamma: as for `triangular`.
         wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
@@ -104,41 +90,20 @@ class Triangular(RecipeScheduler):
     """
 
     build = staticmethod(triangular)
+    by_group = ("lr_max", "wd", "lr_min")
 
-    def __init__(
-        self,
-        lr_min: LearningRate,
-        lr_max: LearningRate | None = None,
-        *,
-        n_cycles: float,
-        mode: str = "triangular",
-        gamma: float = 0.1,
-        wd: Any = None,
-        optimizer: keras.Optimizer | None = None,
-        total_steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        groups: Groups | None = None,
-        momentum_correction: bool = False,
-        layer_decay: float | None = None,
-    ) -> None:
-        self.lr_min = lr_min
-        arguments = {"n_cycles": n_cycles, "mode": mode, "gamma": gamma}
-        super().__init__(
-            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+    lr_min: LearningRate
+    lr_max: LearningRate | None = None
+    _: KW_ONLY
+    n_cycles: float
+    mode: str = "triangular"
+    gamma: float = 0.1
 
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """`triangular` between both rates."""
         groups = len(rate) if isinstance(rate, tuple) else groups_wanted(self.lr_min) or 1
         decay = self.layer_decay if groups > 1 else None
         low = learning_rates(self.lr_min, groups, argument="lr_min", layer_decay=decay)
-        if optimizer is None and self.lr is None:
+        if optimizer is None and self.lr_max is None:
             rate = low  # the peak is the compiled rate, which is not known yet
         return self.build(low, rate, **self.arguments)
-
-    def groups_asked(self) -> int | None:
-        """As many as either rate has values, or else the weight decay."""
-        return super().groups_asked() or groups_wanted(self.lr_min)
-
-    def _asking(self) -> str | None:
-        return super()._asking() or (f"lr_min={shown(self.lr_min)}" if groups_wanted(self.lr_min) else None)

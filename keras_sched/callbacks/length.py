@@ -3,23 +3,31 @@
 from typing import Any, NoReturn
 
 from keras_sched.callbacks.base import Callback
-from keras_sched.errors import check_whole, speaker, speaking_as, wrong_state, wrong_value
+from keras_sched.errors import advise, check_whole, speaker, speaking_as, wrong_state, wrong_value
 
 
 class OfKnownLength(Callback):
-    """A callback that knows how many batches it is for: it was told, or the fit says so."""
+    """A callback that knows how many batches it is for: its arguments say so, or the fit."""
 
-    def __init__(self, total_steps: int | None, steps_per_epoch: int | None) -> None:
+    total_steps: int | None
+    steps_per_epoch: int | None
+
+    def __post_init__(self) -> None:
         super().__init__()
         with speaking_as(type(self).__name__):
-            self.total_steps = _optional_whole(
-                "total_steps", total_steps, "the length of the schedule in batches", 1000
-            )
-            self.steps_per_epoch = _optional_whole("steps_per_epoch", steps_per_epoch, "the batches in an epoch", 100)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Check the arguments, and make of them what is needed."""
+        for name, meaning, example in (
+            ("total_steps", "the length of the schedule in batches", 1000),
+            ("steps_per_epoch", "the batches in an epoch", 100),
+        ):
+            if getattr(self, name) is not None:
+                setattr(self, name, check_whole(name, getattr(self, name), meaning, example))
         self.first_epoch = 0
         """The epoch at which the schedule begins, where it is the second of two in a row."""
-
-    _steps: int | None = None  # an epoch
+        self._steps: int | None = None  # an epoch
 
     def _steps_an_epoch(self) -> int | None:
         known = self._parameters().get("steps")
@@ -35,13 +43,21 @@ class OfKnownLength(Callback):
         return self.params or {}
 
     def _length(self) -> int:
-        if self.total_steps is not None:
-            return self.total_steps
-        epochs = self._parameters().get("epochs")
-        if not epochs or not self._steps:
-            self._refuse_length("a fit of unknown length")
-        self._check_epochs(int(epochs))
-        return (int(epochs) - self.first_epoch) * int(self._steps)
+        epochs = int(self._parameters().get("epochs") or 0)
+        batches = (epochs - self.first_epoch) * int(self._steps or 0)
+        total = self.total_steps
+        if total is None:
+            if not batches:
+                self._refuse_length("a fit of unknown length")
+            self._check_epochs(epochs)
+            return batches
+        if total < batches:
+            advise(
+                f"total_steps={total}",
+                f"this fit has {batches} batches: from batch {total} on, all train at the schedule's last value",
+                f"Pass `total_steps={batches}`, or leave it out, if you did not mean that.",
+            )
+        return total
 
     def _check_epochs(self, epochs: int) -> None:
         """Refuse a number of epochs that the schedule cannot have."""
@@ -52,7 +68,3 @@ class OfKnownLength(Callback):
             "it has to know how many batches an epoch has",
             f"Pass `{speaker()}(..., steps_per_epoch=...)`, or `steps_per_epoch=` to `fit`.",
         )
-
-
-def _optional_whole(name: str, value: Any, meaning: str, example: int) -> int | None:
-    return None if value is None else check_whole(name, value, meaning, example)

@@ -87,21 +87,18 @@ class LogHyperParameters(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note where the epoch begins."""
-        with speaking_as(type(self).__name__):
-            fit = self._fit()
+        with self._hook() as fit:
             used = [each for each in _SCHEDULED[fit] if each.in_use]
             self._counts = {each: each.count() or 0 for each in used or _SCHEDULED[fit]}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the epoch's values."""
-        with speaking_as(type(self).__name__):
-            fit = self._fit()
-            with fit.ended_by_errors():
-                fit.end_epoch()
-                columns = self._columns(fit)
-                if columns:
-                    self._writer = self._writer or _writer(self.to, columns, epoch)
-                    self._writer.write(_rows(columns), epoch)
+        with self._hook() as fit:
+            fit.end_epoch()
+            columns = self._columns(fit)
+            if columns:
+                self._writer = self._writer or _writer(self.to, columns, epoch)
+                self._writer.write(_rows(columns), epoch)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Let go of the fit and the model."""
@@ -110,7 +107,7 @@ class LogHyperParameters(Callback):
 
     # Inside
 
-    def _fit(self) -> ScheduledFit:
+    def _running(self) -> ScheduledFit:
         model: keras.Model | None = self.model
         for fit in _SCHEDULED:
             if fit.alive and fit.model is model:

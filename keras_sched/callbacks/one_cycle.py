@@ -1,16 +1,17 @@
 """One cycle of the rate over the whole fit, and its sibling that stays flat before it falls."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import keras
 
 from keras_sched.callbacks.recipe import RecipeScheduler
-from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate, momentum_attribute
 from keras_sched.recipes import DEFAULT_MOMS, flat_cos, one_cycle
 
 
+@dataclass(eq=False, repr=False)
 class OneCycle(RecipeScheduler):
     """One cycle of the learning rate, and of momentum against it, over the whole fit.
 
@@ -50,34 +51,17 @@ class OneCycle(RecipeScheduler):
 
     build = staticmethod(one_cycle)
 
-    def __init__(
-        self,
-        lr_max: LearningRate | None = None,
-        *,
-        div: float = 25.0,
-        div_final: float = 1e5,
-        pct_start: float = 0.25,
-        moms: Sequence[float] | None = DEFAULT_MOMS,
-        three_phase: bool = False,
-        wd: Any = None,
-        optimizer: keras.Optimizer | None = None,
-        total_steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        groups: Groups | None = None,
-        momentum_correction: bool = False,
-        layer_decay: float | None = None,
-    ) -> None:
-        arguments = {
-            "div": div,
-            "div_final": div_final,
-            "pct_start": pct_start,
-            "moms": moms,
-            "three_phase": three_phase,
-        }
-        self._default_moms = moms is DEFAULT_MOMS
-        super().__init__(
-            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+    lr_max: LearningRate | None = None
+    _: KW_ONLY
+    div: float = 25.0
+    div_final: float = 1e5
+    pct_start: float = 0.25
+    moms: Sequence[float] | None = DEFAULT_MOMS
+    three_phase: bool = False
+
+    def _settle(self) -> None:
+        self._default_moms = self.moms is DEFAULT_MOMS
+        super()._settle()
 
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
         """`one_cycle`, without the default momentum where the optimizer has none."""
@@ -87,13 +71,13 @@ class OneCycle(RecipeScheduler):
         return scheds
 
 
+@dataclass(eq=False, repr=False)
 class FlatCos(RecipeScheduler):
     """A constant learning rate, then a cosine down.
 
     Args:
         lr: the constant rate, in any of the forms that `OneCycle` takes its `lr_max` in.
-        div_final: `lr / div_final` is the rate at the end.
-        pct_start: the fraction of training at the constant rate, from 0 to 1.
+        div_final, pct_start: as for `flat_cos`.
         wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
@@ -113,23 +97,9 @@ class FlatCos(RecipeScheduler):
     """
 
     build = staticmethod(flat_cos)
-    rate_argument = "lr"
+    by_group = ("lr", "wd")
 
-    def __init__(
-        self,
-        lr: LearningRate | None = None,
-        *,
-        div_final: float = 1e5,
-        pct_start: float = 0.75,
-        wd: Any = None,
-        optimizer: keras.Optimizer | None = None,
-        total_steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        groups: Groups | None = None,
-        momentum_correction: bool = False,
-        layer_decay: float | None = None,
-    ) -> None:
-        arguments = {"div_final": div_final, "pct_start": pct_start}
-        super().__init__(
-            lr, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+    lr: LearningRate | None = None
+    _: KW_ONLY
+    div_final: float = 1e5
+    pct_start: float = 0.75

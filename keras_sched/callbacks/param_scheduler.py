@@ -1,16 +1,16 @@
 """`ParamScheduler`: any schedule of any hyper-parameter."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from keras_sched.callbacks.scheduler import Scheduler
 from keras_sched.curves import check_scheds, differs_by_group, groups_of
-from keras_sched.errors import speaking_as
-from keras_sched.groups import Groups
 
 
+@dataclass(eq=False, repr=False)
 class ParamScheduler(Scheduler):
     """Schedule any hyper-parameter of the optimizer, batch by batch, in `model.fit`.
 
@@ -63,28 +63,19 @@ class ParamScheduler(Scheduler):
     Source: fastai's `ParamScheduler`; momentum correction: "Accurate, Large Minibatch SGD", Goyal et al. 2017.
     """
 
-    def __init__(
-        self,
-        scheds: Mapping[str, Any],
-        *,
-        optimizer: keras.Optimizer | None = None,
-        total_steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        groups: Groups | None = None,
-        momentum_correction: bool = False,
-    ) -> None:
-        super().__init__(optimizer, total_steps, steps_per_epoch, groups, momentum_correction)
-        with speaking_as(type(self).__name__):
-            self.scheds = check_scheds(scheds)
-            groups_of(self.scheds)
+    scheds: Mapping[str, Any]
+
+    def _settle(self) -> None:
+        super()._settle()
+        self.scheds = check_scheds(self.scheds)
+        groups_of(self.scheds)
 
     def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
         """The schedules as given."""
         return self.scheds
 
-    def groups_asked(self) -> int | None:
+    def groups_asked(self) -> tuple[int, str] | None:
         """As many as there are values."""
-        return groups_of(self.scheds)
-
-    def _asking(self) -> str | None:
-        return next((f"{name} with several values" for name, one in self.scheds.items() if differs_by_group(one)), None)
+        several = (f"{name} with several values" for name, one in self.scheds.items() if differs_by_group(one))
+        count = groups_of(self.scheds)
+        return None if count is None else (count, next(several))

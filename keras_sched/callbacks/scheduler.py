@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from keras_sched.callbacks.length import OfKnownLength
 from keras_sched.callbacks.log import note_scheduled, prefix
 from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group
-from keras_sched.errors import advise, shown, speaking_as, wrong_state, wrong_type, wrong_value
+from keras_sched.errors import advise, check_compiled, shown, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost, is_object
 from keras_sched.step import InnerOptimizer, ScheduledFit, Target
@@ -23,23 +24,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Scheduler(OfKnownLength):
     """What every scheduling callback does: the schedules of one `fit`, from its length to what was used."""
 
-    def __init__(
-        self,
-        optimizer: keras.Optimizer | None,
-        total_steps: int | None,
-        steps_per_epoch: int | None,
-        groups: Groups | None,
-        momentum_correction: bool,
-    ) -> None:
-        super().__init__(total_steps, steps_per_epoch)
-        with speaking_as(type(self).__name__):
-            _check_optimizer(optimizer)
-        self.optimizer = optimizer
-        self.groups = groups
-        self.momentum_correction = bool(momentum_correction)
+    optimizer: keras.Optimizer | None = None
+    total_steps: int | None = None
+    steps_per_epoch: int | None = None
+    groups: Groups | None = None
+    momentum_correction: bool = False
+
+    def _settle(self) -> None:
+        super()._settle()
+        _check_optimizer(self.optimizer)
+        self._total: int | None = None
+        self._total_before: int | None = None  # in the fit before, of the same callback
         self._fit: ScheduledFit | None = None
         self._parts: list[tuple[InnerOptimizer, Plan]] = []
         self._hps: dict[str, NDArray[np.float64]] | None = None  # of a fit that has ended
@@ -56,8 +55,8 @@ class Scheduler(OfKnownLength):
         """{hyper-parameter: annealer, or one a group} for one optimizer and so many parameter groups."""
 
     @abstractmethod
-    def groups_asked(self) -> int | None:
-        """How many parameter groups the arguments ask for by their shape, or `None`."""
+    def groups_asked(self) -> tuple[int, str] | None:
+        """How many parameter groups the arguments ask for by their shape, and the one that does, as it was typed."""
 
     @property
     def hps(self) -> dict[str, NDArray[np.float64]]:
@@ -130,22 +129,18 @@ class Scheduler(OfKnownLength):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Anchor the table at this epoch's first batch."""
-        with speaking_as(type(self).__name__):
-            fit = self._running()
-            with fit.ended_by_errors():
-                if epoch > self.first_epoch and fit.step is None:
-                    self._check_resumed(epoch)
-                fit.begin_epoch(None if self._steps is None else epoch * self._steps)
+        with self._hook() as fit:
+            if epoch > self.first_epoch and fit.step is None:
+                self._check_resumed(epoch)
+            fit.begin_epoch(None if self._steps is None else epoch * self._steps)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add the last batch's values to the logs."""
-        with speaking_as(type(self).__name__):
-            fit = self._running()
-            with fit.ended_by_errors():
-                fit.end_epoch()
-                check_updates(fit)
-                if logs is not None:
-                    logs.update(self._last_values())
+        with self._hook() as fit:
+            fit.end_epoch()
+            check_updates(fit)
+            if logs is not None:
+                logs.update(self._last_values())
 
     def on_train_end(self, logs: Any = None) -> None:
         """Put everything back, and let go of the model."""
@@ -154,9 +149,6 @@ class Scheduler(OfKnownLength):
         self.set_model(None)
 
     # Inside
-
-    _total: int | None = None
-    _total_before: int | None = None  # in the fit before, of the same callback
 
     def _check_resumed(self, epoch: int) -> None:
         """Say what does not fit together in a run that is taken up again, rather than guess what was meant."""
@@ -221,24 +213,17 @@ class Scheduler(OfKnownLength):
             )
 
     def _divide(self, model: keras.Model) -> tuple[int, dict[int, int]]:
-        groups = self.groups if self.groups is not None else self.groups_asked()
+        groups, asking = (self.groups_asked() or (None, None)) if self.groups is None else (self.groups, None)
         if groups is None:
             return 1, {}
-        divided = resolve_groups(model, groups, asking=self._asking() if self.groups is None else None)
+        divided = resolve_groups(model, groups, asking=asking)
         return len(divided), {id(variable): number for number, group in enumerate(divided) for variable in group}
 
-    def _asking(self) -> str | None:
-        """The argument whose shape asks for groups, as it was typed."""
-
     def _scheduled_optimizer(self, model: keras.Model) -> keras.Optimizer:
-        optimizer = self.optimizer if self.optimizer is not None else getattr(model, "optimizer", None)
-        if optimizer is None:
-            raise wrong_state(
-                "a model without an optimizer",
-                "there is nothing to schedule",
-                "Compile it: `model.compile(optimizer='adam', loss=...)`.",
-            )
-        return optimizer
+        if self.optimizer is not None:
+            return self.optimizer
+        check_compiled(model)
+        return model.optimizer
 
     def _last_values(self) -> dict[str, float]:
         """The last batch's values under the optimizer's own attribute names."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import keras
@@ -9,49 +10,33 @@ import keras
 from keras_sched.annealers import Annealer, SchedOneMinusSqrt
 from keras_sched.callbacks.recipe import RecipeScheduler
 from keras_sched.errors import is_whole, shown, wrong_value
-from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 from keras_sched.recipes import inverse_sqrt, warmup_cosine, warmup_linear, warmup_stable_decay
 
 
+@dataclass(eq=False, repr=False)
 class Warmup(RecipeScheduler):
     """A recipe whose `warmup` and `decay` are fractions of training, or numbers of batches."""
 
+    lr_max: LearningRate | None = None
+    _: KW_ONLY
+    warmup: float = 0.05
+    lr_final: float = 0.0
+
     def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
-        """The recipe, with numbers of batches as fractions of the fit's length; of none, while that is not known."""
-        lengths = {name: self.arguments[name] for name in ("warmup", "decay") if name in self.arguments}
+        """The recipe, with numbers of batches as fractions of the fit's length; while that is not known, they are 0."""
+        arguments = self.arguments
+        lengths = {name: length for name, length in arguments.items() if name in {"warmup", "decay"}}
         batches = {name: length for name, length in lengths.items() if is_whole(length)}
         total = self._total or math.inf
         if batches and sum(batches.get(name, length * total) for name, length in lengths.items()) > total * (1 + 1e-9):
             received = ", ".join(f"{name}={shown(length)}" for name, length in lengths.items())
             expected = f"that is longer than the {total} batches of the schedule"
             raise wrong_value(received, expected, "Pass fewer batches, or fractions of training; or train for longer.")
-        return self.build(rate, **self.arguments | {name: int(length) / total for name, length in batches.items()})
+        return self.build(rate, **arguments | {name: int(length) / total for name, length in batches.items()})
 
 
-class WarmupAndFall(Warmup):
-    """A linear rise, then a fall over the rest of training."""
-
-    def __init__(
-        self,
-        lr_max: LearningRate | None = None,
-        *,
-        warmup: float = 0.05,
-        lr_final: float = 0.0,
-        wd: Any = None,
-        optimizer: keras.Optimizer | None = None,
-        total_steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        groups: Groups | None = None,
-        momentum_correction: bool = False,
-        layer_decay: float | None = None,
-    ) -> None:
-        arguments = {"warmup": warmup, "lr_final": lr_final}
-        super().__init__(
-            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
-
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class WarmupStableDecay(Warmup):
     """A linear rise, a constant learning rate, and a decay at the end.
 
@@ -81,29 +66,11 @@ class WarmupStableDecay(Warmup):
 
     build = staticmethod(warmup_stable_decay)
 
-    def __init__(
-        self,
-        lr_max: LearningRate | None = None,
-        *,
-        warmup: float = 0.05,
-        decay: float = 0.2,
-        lr_final: float = 0.0,
-        shape: Callable[[Any, Any], Annealer] = SchedOneMinusSqrt,
-        wd: Any = None,
-        optimizer: keras.Optimizer | None = None,
-        total_steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        groups: Groups | None = None,
-        momentum_correction: bool = False,
-        layer_decay: float | None = None,
-    ) -> None:
-        arguments = {"warmup": warmup, "decay": decay, "lr_final": lr_final, "shape": shape}
-        super().__init__(
-            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+    decay: float = 0.2
+    shape: Callable[[Any, Any], Annealer] = SchedOneMinusSqrt
 
 
-class WarmupCosine(WarmupAndFall):
+class WarmupCosine(Warmup):
     """A linear rise, then a cosine down.
 
     Args:
@@ -131,17 +98,10 @@ class WarmupCosine(WarmupAndFall):
     build = staticmethod(warmup_cosine)
 
 
-class WarmupLinear(WarmupAndFall):
+class WarmupLinear(Warmup):
     """A linear rise, then a linear fall.
 
-    Args:
-        lr_max: the highest rate, in any of the forms that `OneCycle` takes.
-        warmup: how long the rate rises: a fraction of training, or a number of batches (a whole number, from 1 on).
-        lr_final: the rate at the end, at least 0.
-        wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
-
-    Raises:
-        ValueError, RuntimeError: as for `OneCycle`; and before the first batch, when the warmup is longer than the fit.
+    Arguments and errors as for `WarmupCosine`.
 
     Example:
         >>> import keras, numpy as np
@@ -159,17 +119,16 @@ class WarmupLinear(WarmupAndFall):
     build = staticmethod(warmup_linear)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class InverseSqrt(Warmup):
     """A linear rise, then a fall with the inverse square root of the batch.
 
     Args:
-        lr_max: the highest rate, in any of the forms that `OneCycle` takes.
-        warmup: how long the rate rises: a fraction of training, or a number of batches (a whole number, from 1 on).
         lr_final: the rate at the end, above 0.
-        wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
+        lr_max, warmup and all others: as for `WarmupCosine`.
 
     Raises:
-        ValueError, RuntimeError: as for `OneCycle`; and before the first batch, when the warmup is longer than the fit.
+        ValueError, RuntimeError: as for `WarmupCosine`.
 
     Example:
         >>> import keras, numpy as np
@@ -186,21 +145,4 @@ class InverseSqrt(Warmup):
 
     build = staticmethod(inverse_sqrt)
 
-    def __init__(
-        self,
-        lr_max: LearningRate | None = None,
-        *,
-        warmup: float = 0.05,
-        lr_final: float,
-        wd: Any = None,
-        optimizer: keras.Optimizer | None = None,
-        total_steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        groups: Groups | None = None,
-        momentum_correction: bool = False,
-        layer_decay: float | None = None,
-    ) -> None:
-        arguments = {"warmup": warmup, "lr_final": lr_final}
-        super().__init__(
-            lr_max, arguments, wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay
-        )
+    lr_final: float = field()  # it has to be given

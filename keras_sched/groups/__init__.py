@@ -1,15 +1,4 @@
 """Parameter groups: a model's layers and variables, divided for learning rates and for freezing."""
 
 from keras_sched.groups.layers import check_built, layer_groups, most_groups
-from keras_sched.groups.variables import Groups, divide_variables, group_indices, index_variables, resolve_groups
-
-__all__ = [
-    "Groups",
-    "check_built",
-    "divide_variables",
-    "group_indices",
-    "index_variables",
-    "layer_groups",
-    "most_groups",
-    "resolve_groups",
-]
+from keras_sched.groups.variables import Groups, divide_variables, resolve_groups

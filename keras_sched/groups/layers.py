@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 
-from keras_sched.errors import check_whole, speaking_as, wrong_state, wrong_type, wrong_value
+from keras_sched.arguments import names_checked
+from keras_sched.errors import check_whole, wrong_state, wrong_type, wrong_value
 
 _BACKBONE_SHARE = 0.1  # a nested model smaller than this share of the largest one is not a backbone
 
@@ -24,7 +25,7 @@ _FLATTENING = _layer_classes(
 )
 
 
-@speaking_as("layer_groups")
+@names_checked
 def layer_groups(model: keras.Model, n: int = 2) -> list[list[keras.Layer]]:
     """Divide a model's layers into `n` groups, from input to output.
 

@@ -12,7 +12,7 @@ from keras_sched.errors import check_whole, wrong_type, wrong_value
 from keras_sched.groups.layers import check_built, split_layers, unique
 
 Groups = int | Sequence[Any] | Callable[[keras.Variable], int]
-"""A number of groups, a list of lists of layers or of name patterns, or a function of a variable."""
+"""A number of groups, a list of lists of layers, variables or name patterns, or a function of a variable."""
 
 _SHOWN = 5
 
@@ -35,51 +35,37 @@ def resolve_groups(
             which is called with each of `variables` only.
         variables: the variables to divide. By default all of the model's weights, or for a function those that train.
         asking: for errors, the argument from which the number of groups follows, if it is not `groups` itself.
-
-    Raises:
-        ValueError: when a variable is in no group or in two, or a layer or pattern is not the model's.
-        TypeError: when `groups` is none of the above.
-        RuntimeError: when the model is not built.
     """
     check_built(model)
     trained = model.trainable_variables
     if isinstance(groups, numbers.Integral):
         count = check_whole("groups", groups, "the number of parameter groups", 2)
         return _of_layers(split_layers(model, count, "groups", asking), model.weights)
-    if callable(groups) and not isinstance(groups, keras.Layer):
-        return _by_function(groups, variables or trained)
-    universe = unique([*(variables or []), *model.weights])
-    found = [_members(group, universe, model, number) for number, group in enumerate(_listed(groups))]
-    _check_once(found, variables or trained, trained, groups)
-    return found
-
-
-def group_indices(model: keras.Model, groups: Groups) -> list[int]:
-    """The group of each of `model.trainable_variables`, from 0; `groups` and errors as in `resolve_groups`."""
-    return index_variables(model.trainable_variables, resolve_groups(model, groups))
-
-
-def index_variables(variables: Iterable[keras.Variable], resolved: Sequence[Sequence[keras.Variable]]) -> list[int]:
-    """The group of each of `variables`, from 0; each is in one of the `resolved` groups."""
-    index = {id(variable): number for number, group in enumerate(resolved) for variable in group}
-    return [index[id(variable)] for variable in variables]
+    return _divide(groups, unique([*(variables or []), *model.weights]), variables or trained, trained, model)
 
 
 def divide_variables(variables: Sequence[keras.Variable], groups: Groups) -> list[list[keras.Variable]]:
-    """`resolve_groups` for an optimizer's variables, where no model is known (a custom training loop).
-
-    Raises:
-        ValueError: as `resolve_groups`, and when `groups` is a whole number above 1, since layers have no order here.
-    """
+    """`resolve_groups` for an optimizer's variables, in a training loop, where no model says how layers are ordered."""
     if isinstance(groups, numbers.Integral):
         if check_whole("groups", groups, "the number of parameter groups", 2) == 1:
             return [list(variables)]
         cure = "Pass lists of layers, for example `groups=layer_groups(model, 2)`, name patterns or a function."
         raise wrong_value(f"groups={groups}", "without a model nobody knows the order of the layers", cure)
+    return _divide(groups, variables, variables, variables)
+
+
+def _divide(
+    groups: Groups,
+    universe: Sequence[keras.Variable],
+    variables: Sequence[keras.Variable],
+    needed: Sequence[keras.Variable],
+    model: keras.Model | None = None,
+) -> list[list[keras.Variable]]:
+    """Divide by a function or by lists; each of `needed` is in a group then, and none of `variables` in two."""
     if callable(groups) and not isinstance(groups, keras.Layer):
         return _by_function(groups, variables)
-    found = [_members(group, variables, None, number) for number, group in enumerate(_listed(groups))]
-    _check_once(found, variables, variables, groups)
+    found = [_members(group, universe, model, number) for number, group in enumerate(_listed(groups))]
+    _check_once(found, variables, needed, groups)
     return found
 
 
@@ -116,7 +102,7 @@ def _listed(groups: Any) -> list[list[Any]]:
     listed = [[group] if isinstance(group, str | keras.Layer) else group for group in groups]
     for number, group in enumerate(listed):
         entries = list(group) if isinstance(group, list | tuple) else [group]
-        if not entries or not all(isinstance(entry, str | keras.Layer) for entry in entries):
+        if not entries or not all(isinstance(entry, str | keras.Layer | keras.Variable) for entry in entries):
             expected = f"group {number} is {_name(group)}, not a list of layers or of name patterns"
             cure = "Pass for example `groups=[['^backbone/'], ['^head/']]`."
             raise wrong_type(f"groups={_name(groups)}", expected, cure)
@@ -129,8 +115,10 @@ def _members(
     """The variables of `universe` that belong to one group."""
     chosen: set[int] = set()
     for entry in group:
-        is_pattern = isinstance(entry, str)
-        chosen |= _matching(entry, universe, number) if is_pattern else _within(entry, universe, model, number)
+        if isinstance(entry, str):
+            chosen |= _matching(entry, universe, number)
+        else:
+            chosen |= _within(entry, universe, model, number) if isinstance(entry, keras.Layer) else {id(entry)}
     return [variable for variable in universe if id(variable) in chosen]
 
 

@@ -3,5 +3,3 @@
 from keras_sched.lr_finder.callback import LRFinder
 from keras_sched.lr_finder.find import lr_find
 from keras_sched.lr_finder.found import LRFound
-
-__all__ = ["LRFinder", "LRFound", "lr_find"]

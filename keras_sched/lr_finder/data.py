@@ -26,12 +26,7 @@ def is_generator(x: Any) -> bool:
 
 
 def check_data(x: Any) -> Any:
-    """Refuse data without a batch, and give back the data, of which nothing is missing.
-
-    Raises:
-        TypeError: when it is `None`.
-        ValueError: when there is no batch in it, as far as it can be known.
-    """
+    """Refuse `None`, and data without a batch, as far as it can be known; give back the data, nothing missing."""
     check_data_given(x)
     if is_generator(x):
         first = list(islice(x, 1))
@@ -44,11 +39,7 @@ def check_data(x: Any) -> Any:
 
 
 def check_repeatable(x: Any) -> None:
-    """Refuse validation data without a batch, and such as can be read only once.
-
-    Raises:
-        ValueError: when it is such.
-    """
+    """Refuse validation data that has no batch, or that can be read only once."""
     if is_generator(x):
         raise wrong_value(
             "validation_data=<generator>",
@@ -73,14 +64,9 @@ def can_shuffle(x: Any) -> bool:
     return not is_generator(x) and not any(known)
 
 
-def no_more_than(x: Any, batches: int) -> Any:
-    """Data of which no thread that reads ahead takes more than so many batches."""
-    return _chain(islice(x, batches)) if is_generator(x) else x
-
-
-def passes(x: Any, batches: int) -> int:
-    """How many epochs are enough for so many batches: each has at least one, and a generator is passed once."""
-    return 1 if is_generator(x) else batches
+def enough(x: Any, batches: int) -> tuple[Any, int]:
+    """The data and the epochs for so many batches. Of a generator, no thread that reads ahead takes more than that."""
+    return (_chain(islice(x, batches)), 1) if is_generator(x) else (x, batches)
 
 
 def _no_data(received: str) -> ValueError:

@@ -8,18 +8,11 @@ from typing import Any
 
 import keras
 
-from keras_sched.errors import speaking_as, wrong_state, wrong_type
+from keras_sched.arguments import names_checked
+from keras_sched.errors import check_compiled, wrong_type
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
-from keras_sched.lr_finder.data import (
-    can_shuffle,
-    check_data,
-    check_ran,
-    check_repeatable,
-    is_generator,
-    no_more_than,
-    passes,
-)
+from keras_sched.lr_finder.data import can_shuffle, check_data, check_ran, check_repeatable, enough, is_generator
 from keras_sched.lr_finder.found import LRFound, check_functions, search_found
 from keras_sched.lr_finder.search import Search
 from keras_sched.snapshot import Snapshot
@@ -28,7 +21,7 @@ from keras_sched.step.backend import batches_per_call
 from keras_sched.suggest import DEFAULT
 
 
-@speaking_as("lr_find")
+@names_checked
 def lr_find(
     model: keras.Model,
     x: Any,
@@ -54,14 +47,14 @@ def lr_find(
 ) -> LRFound:
     """Search for a learning rate: train with a rate that rises from batch to batch, record the losses, undo it all.
 
-    Weights, optimizer, metrics, random numbers: everything is to the bit as it was, however the search ends.
+    However the search ends, weights, optimizer, metrics and random numbers are to the bit what they were before.
 
     Args:
         model: a compiled Keras model.
         x, y: what `model.fit` takes.
         start_lr: the rate of the first batch, above 0, or one a parameter group.
         end_lr: the rate that would follow the last batch, above `start_lr`, or one a parameter group.
-        num_it: how many batches it takes, at least 1; fewer than 6 are 6. It goes on into the next epoch.
+        num_it: how many batches it takes, at least 1; 1 to 5 count as 6. It goes on into the next epoch.
         stop_div: whether it ends where the smoothed loss exceeds four times its best. A loss that is not finite ends it
             anyway, and is dropped.
         show_plot: whether to plot the curve.
@@ -75,7 +68,7 @@ def lr_find(
         batch_size, steps_per_epoch, shuffle, sample_weight, class_weight, verbose: as for `model.fit`.
 
     Returns:
-        A named tuple with one field a suggestion, called as its function: a rate, or `None` where there is none. Its
+        A named tuple with one field per suggestion, named like its function: a rate, or `None` for no answer. Its
         attributes are `lr` (the first field that is a rate), `lrs`, `losses` (smoothed), `raw_losses`, each of shape
         (N,), `stopped` (why it ended), `spread` (of several searches) and `plot()`.
 
@@ -83,7 +76,7 @@ def lr_find(
         ValueError: when a rate is not above 0, `start_lr` not below `end_lr`, `num_it` or `repeats` no whole number
             above 0, or there is no data.
         TypeError: when a suggestion function cannot be called.
-        RuntimeError: when the model is not compiled, or its `train_step` tells no loss.
+        RuntimeError: when the model is not compiled, or its `train_step` returns no loss.
 
     Example:
         >>> import keras, numpy as np
@@ -101,10 +94,10 @@ def lr_find(
     model = _checked_model(model)
     functions = check_functions(suggest_funcs)
     search = Search(
-        start_lr,
-        end_lr,
-        num_it,
-        stop_div=stop_div,
+        start_lr=start_lr,
+        end_lr=end_lr,
+        num_it=num_it,
+        stop_div=bool(stop_div),
         wd=wd,
         groups=groups,
         repeats=repeats,
@@ -134,8 +127,7 @@ def lr_find(
 
 
 def _search(model: keras.Model, search: Search, x: Any, arguments: dict[str, Any]) -> None:
-    batches = search.most_batches(model)
-    x, epochs = no_more_than(x, batches), passes(x, batches)
+    x, epochs = enough(x, search.most_batches(model))
     try:
         with _more_batches_than_an_epoch():
             fit: Any = model.fit  # Keras gives `verbose` the type of its default
@@ -176,12 +168,7 @@ def _checked_model(model: Any) -> keras.Model:
         model = wrapped
     if not isinstance(model, keras.Model):
         raise wrong_type(repr(model), "it searches with a Keras model", "Pass one that is compiled.")
-    if not model.compiled or model.optimizer is None:
-        raise wrong_state(
-            f"the model `{model.name}`, which is not compiled",
-            "it trains with the optimizer and the loss it was compiled with",
-            "Compile it first: `model.compile(optimizer='adam', loss=...)`.",
-        )
+    check_compiled(model)
     return model
 
 

@@ -5,9 +5,10 @@ import functools
 import html
 import warnings
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from keyword import iskeyword
 from numbers import Real
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,31 +26,13 @@ SuggestionFunction = Callable[..., Any]
 Spread = tuple[float, float]
 
 
-class LRFound:
-    """What `lr_find` returns: a named tuple with one field per suggestion, a learning rate or `None`.
+class Measured:
+    """What a search has measured, as attributes."""
 
-    The rest are attributes. It pickles, and a notebook shows it as a table with its plot.
-    """
-
-    if TYPE_CHECKING:
-        _fields: tuple[str, ...]
-
-        def __getattr__(self, name: str) -> float | None: ...
-        def __iter__(self) -> Any: ...
-        def __len__(self) -> int: ...
-        def __getitem__(self, index: int) -> float | None: ...
-
-    record: Record
-    """Everything that was measured."""
-    points: dict[str, Point | None]
+    record: Any
+    """Everything that was measured: a `Record`."""
+    points: Mapping[str, Point | None] = MappingProxyType({})
     """{suggestion: the point (rate, loss) to mark}."""
-    spread: dict[str, Spread | None]
-    """{suggestion: the lowest and the highest rate that single searches suggest}; `None` if there are not two."""
-
-    @property
-    def lr(self) -> float | None:
-        """The learning rate: the first suggestion that is one, `None` where there is none."""
-        return next((rate for rate in self if rate is not None), None)
 
     @property
     def lrs(self) -> NDArray[np.float64]:
@@ -68,7 +51,7 @@ class LRFound:
 
     @property
     def stopped(self) -> str:
-        """Why it ended: `num_it`, `diverged`, `not finite`, or `data ended`."""
+        """Why it ended: `num_it`, `diverged`, `not finite`, `data ended`, or `interrupted`."""
         return self.record.stopped
 
     def plot(self, **arguments: Any) -> "Axes":
@@ -80,8 +63,13 @@ class LRFound:
         Returns:
             The Axes.
         """
-        marks = {} if "suggestions" in arguments else {"names": [self._key(name) for name in self.points]}
-        return plot_record(self.record, self.points, **marks | arguments)
+        record = self.record
+        shown: dict[str, Any] = {"band": record.band, "diverged": record.diverged}
+        if record.band is not None:
+            shown["label"] = f"median of {len(record.curves)} searches"
+        if "suggestions" not in arguments:
+            shown |= {"suggestions": self.points, "names": [self._key(name) for name in self.points]}
+        return plot_lr_find(record.lrs, record.losses, **shown | arguments)
 
     def _key(self, name: str) -> str:
         """The legend's text: the rate, and where the mark is, if that is elsewhere."""
@@ -89,6 +77,36 @@ class LRFound:
         if lr is None or point is None:
             return name
         return f"{name} {lr:.1e}" + ("" if np.isclose(lr, point[0]) else f", marked at {point[0]:.1e}")
+
+
+class LRFound(Measured):
+    """What `lr_find` returns: a named tuple with one field per suggestion, a learning rate or `None`.
+
+    The rest are attributes. It pickles, and a notebook shows it as a table with its plot.
+    """
+
+    if TYPE_CHECKING:
+        _fields: tuple[str, ...]
+
+        def __getattr__(self, name: str) -> float | None: ...
+        def __iter__(self) -> Any: ...
+        def __len__(self) -> int: ...
+        def __getitem__(self, index: int) -> float | None: ...
+
+    spread: dict[str, Spread | None]
+    """{suggestion: the lowest and the highest rate that single searches suggest}; `None` if there are not two."""
+
+    @property
+    def lr(self) -> float | None:
+        """The learning rate: the first suggestion that is a rate, else `None`."""
+        return next((rate for rate in self if rate is not None), None)
+
+    def __repr__(self) -> str:
+        rates = [f"{name}={getattr(self, name)!r}" for name in self._fields]
+        return f"LRFound({', '.join([*rates, f'stopped={self.stopped!r}'])})"
+
+    def _replace(self, **rates: float | None) -> "LRFound":
+        return _found(self._fields, dict(zip(self._fields, self, strict=True)) | rates, vars(self))
 
     @speaking_as("lr_find")
     def _repr_png_(self) -> bytes:
@@ -106,7 +124,7 @@ class LRFound:
         return {name: (getattr(self, name), self.spread[name]) for name in self._fields}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _found, (tuple(self._fields), tuple(self), self.record, self.points, self.spread)
+        return _found, (self._fields, dict(zip(self._fields, self, strict=True)), vars(self))
 
 
 def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRFound:
@@ -129,15 +147,11 @@ def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRF
             warnings.warn(told, UserWarning, stacklevel=4)  # past `speaking_as`
             rates[name] = points[name] = None
         spread[name] = _spread(function, record)
-    return _found(tuple(rates), tuple(rates.values()), record, points, spread)
+    return _found(tuple(rates), rates, {"record": record, "points": points, "spread": spread})
 
 
 def check_functions(functions: Any) -> tuple[SuggestionFunction, ...]:
-    """The suggestion functions as a tuple: one, several or none of them.
-
-    Raises:
-        TypeError: when one cannot be called.
-    """
+    """The suggestion functions as a tuple: one, several or none of them; raise where one cannot be called."""
     if functions is None:
         return ()
     listed: Any = (functions,) if callable(functions) else functions
@@ -168,13 +182,6 @@ def _name(function: SuggestionFunction) -> str:
     return name if name.isidentifier() and not iskeyword(name) else "suggestion"
 
 
-def plot_record(record: Record, points: dict[str, Point | None], **arguments: Any) -> "Axes":
-    """Plot a record, with the points of suggestions."""
-    several = {} if record.band is None else {"label": f"median of {len(record.curves)} searches"}
-    arguments = {"suggestions": points, "band": record.band, "diverged": record.diverged} | several | arguments
-    return plot_lr_find(record.lrs, record.losses, **arguments)
-
-
 def _ask(function: SuggestionFunction, lrs: Any, losses: Any, num_it: int) -> tuple[float, Point | None]:
     answer = function(*points_seen(lrs, losses, num_it), num_it)
     if isinstance(answer, Real):  # a rate alone: there is no point to mark
@@ -184,7 +191,7 @@ def _ask(function: SuggestionFunction, lrs: Any, losses: Any, num_it: int) -> tu
         return float(lr), (float(x), float(y))
     except (TypeError, ValueError) as error:
         expected = "a suggestion is a rate and the point to mark, `(lr, (x, y))`"
-        cure = "Return that, or raise `NoSuggestion` with the reason why there is none."
+        cure = "Return that, or raise `NoSuggestion` with the reason."
         raise wrong_type(f"{answer!r} from `{_name(function)}`", expected, cure) from error
 
 
@@ -216,18 +223,10 @@ def _kind(names: tuple[str, ...]) -> Any:
     return type("LRFound", (LRFound, fields), {"__doc__": LRFound.__doc__})
 
 
-def _found(
-    names: tuple[str, ...],
-    rates: tuple[float | None, ...],
-    record: Record,
-    points: dict[str, Point | None],
-    spread: dict[str, Spread | None],
-) -> LRFound:
-    found = _kind(names)(*rates)
-    found.record, found.points, found.spread = record, points, spread
+def _found(names: tuple[str, ...], rates: dict[str, float | None], measured: dict[str, Any]) -> LRFound:
+    found = _kind(names)(**rates)
+    vars(found).update(measured)
     return found
 
 
-_TAKEN = frozenset(
-    {name for name in vars(LRFound) if not name.startswith("_")} | set(LRFound.__annotations__)
-)  # what a suggestion cannot be called
+_TAKEN = frozenset({*dir(LRFound), "record", "spread"})  # what a suggestion cannot be called

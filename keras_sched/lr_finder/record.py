@@ -21,31 +21,27 @@ NOT_FINITE = "not finite"
 DATA_ENDED = "data ended"
 INTERRUPTED = "interrupted"
 
+# Each as a sentence, and what to do where it has left too few points.
 _SAID = {
-    ALL_RUN: "all {num_it} batches were run",
-    DIVERGED: "the smoothed loss exceeded four times its best after {points} of {num_it} batches",
-    NOT_FINITE: "the loss of batch {points} was not finite, and is dropped",
-    DATA_ENDED: "the fit ended, or had no more data, after {points} of {num_it} batches",
-    INTERRUPTED: "an error, or a key, interrupted it after {points} of {num_it} batches",
-}
-
-
-_CURES = {
-    ALL_RUN: "Search over more batches: `num_it` is 100 by default.",
-    DIVERGED: "Search from a lower rate (`start_lr`).",
-    NOT_FINITE: "Look for the reason in the data and the loss, or search from a lower rate (`start_lr`).",
-    DATA_ENDED: "Pass data that has more batches.",
-    INTERRUPTED: "Search again.",
+    ALL_RUN: ("all {num_it} batches were run", "Search over more batches: `num_it` is 100 by default."),
+    DIVERGED: (
+        "the smoothed loss exceeded four times its best after {points} of {num_it} batches",
+        "Search from a lower rate (`start_lr`).",
+    ),
+    NOT_FINITE: (
+        "the loss of batch {points} was not finite, and is dropped",
+        "Look for the reason in the data and the loss, or search from a lower rate (`start_lr`).",
+    ),
+    DATA_ENDED: (
+        "the fit ended, or had no more data, after {points} of {num_it} batches",
+        "Pass data that has more batches.",
+    ),
+    INTERRUPTED: ("an error, or a key, interrupted it after {points} of {num_it} batches", "Search again."),
 }
 
 
 class Recorder:
-    """Takes the losses of one search, batch by batch, and says when it is over.
-
-    Args:
-        num_it: after how many batches it ends.
-        stop_div: whether it ends where the loss diverges.
-    """
+    """Takes the losses of one search, batch by batch, and says when it is over: after `num_it` at the latest."""
 
     def __init__(self, num_it: int, *, stop_div: bool) -> None:
         self.num_it = num_it
@@ -90,22 +86,13 @@ class SearchLosses:
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class Record(SearchLosses):
     """What one search found, or several from the same weights, whose losses are then the medians.
 
-    Args:
-        lrs: the rate of each batch, of the last parameter group where there are several; shape (N,).
-        losses: the smoothed loss of each batch; shape (N,).
-        raw_losses: the loss of each batch; shape (N,).
-        stopped: why it ended.
-        num_it: how many batches it was to take.
-        curves: each search's own losses.
+    `lrs` are the rates of the last parameter group, where there are several; `num_it` the batches it was to take.
     """
 
     lrs: Array
-    losses: Array
-    raw_losses: Array
-    stopped: str
     num_it: int
     curves: tuple[SearchLosses, ...]
 
@@ -116,7 +103,7 @@ class Record:
         raw_losses = _median([curve.raw_losses for curve in curves])[: len(losses)]
         lrs = rates(np.arange(len(losses)) / num_it)
         stopped = Counter(curve.stopped for curve in curves).most_common(1)[0][0]
-        return cls(lrs, losses, raw_losses, stopped, num_it, tuple(curves))
+        return cls(losses, raw_losses, stopped, lrs, num_it, tuple(curves))
 
     @property
     def band(self) -> tuple[Array, Array] | None:
@@ -136,7 +123,7 @@ class Record:
     @property
     def why(self) -> str:
         """Why it ended, in a sentence."""
-        said = _SAID[self.stopped].format(points=len(self.losses), num_it=self.num_it)
+        said = _SAID[self.stopped][0].format(points=len(self.losses), num_it=self.num_it)
         alike = sum(curve.stopped == self.stopped for curve in self.curves)
         return said if len(self.curves) == 1 else f"{alike} of {len(self.curves)} searches: {said}"
 
@@ -148,7 +135,7 @@ class Record:
             return None
         return (
             f"{self.why}, and of {len(self.lrs)} points {seen} are left without the first tenth and the last five, "
-            f"where {LEAST_POINTS} are needed. {_CURES[self.stopped]}"
+            f"where {LEAST_POINTS} are needed. {_SAID[self.stopped][1]}"
         )
 
 

@@ -1,6 +1,7 @@
 """A search in a running `fit`: the rate rises from batch to batch, and each batch's loss is recorded."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -8,8 +9,7 @@ import numpy as np
 
 from keras_sched.annealers import SchedExp, SchedNo
 from keras_sched.callbacks import Scheduler
-from keras_sched.errors import check_not_negative, check_whole, speaking_as, wrong_state, wrong_value
-from keras_sched.groups import Groups
+from keras_sched.errors import check_not_negative, check_whole, wrong_state, wrong_value
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
 from keras_sched.lr_finder.progress import Progress
 from keras_sched.lr_finder.record import DATA_ENDED, Array, Record, Recorder, SearchLosses
@@ -24,63 +24,47 @@ LEAST = 6
 _SKIPPED = 100
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Search(Scheduler):
     """The callback that searches, in a `fit` of any length; what it trains is for others to put back.
 
-    Args:
-        start_lr, end_lr: the rate at the first batch and the one at which the last would be followed by the end; a
-            number, or one a parameter group.
-        num_it: how many batches a search takes, at least 1; fewer than 6 are 6.
-        stop_div: whether it ends where the loss diverges.
-        wd: a weight decay for its time.
-        groups: the parameter groups, as for `ParamScheduler`.
-        repeats: how many searches follow each other.
-        validation: what `evaluate` takes, where the loss is to be measured on it.
+    The arguments are those of `lr_find`; `validation` is what `evaluate` takes, where the loss is measured on that.
     """
 
-    def __init__(
-        self,
-        start_lr: LearningRate,
-        end_lr: LearningRate,
-        num_it: int,
-        *,
-        stop_div: bool,
-        wd: float | None = None,
-        groups: Groups | None = None,
-        repeats: int = 1,
-        validation: dict[str, Any] | None = None,
-        verbose: Any = 0,
-    ) -> None:
-        num_it = max(check_whole("num_it", num_it, "how many batches the search takes", 100), LEAST)
-        super().__init__(None, num_it, None, groups, momentum_correction=False)
-        self._ends = start_lr, end_lr
-        self.num_it = num_it
-        self.stop_div = bool(stop_div)
-        self._wd = wd
-        self._repeats = check_whole("repeats", repeats, "how many searches there are", 3)
+    start_lr: LearningRate = 1e-7
+    end_lr: LearningRate = 10
+    num_it: int = 100
+    stop_div: bool = True
+    wd: float | None = None
+    repeats: int = 1
+    validation: dict[str, Any] | None = None
+    verbose: Any = 0
+
+    def _settle(self) -> None:
+        super()._settle()
+        self.num_it = max(check_whole("num_it", self.num_it, "how many batches the search takes", 100), LEAST)
+        check_whole("repeats", self.repeats, "how many searches there are", 3)
         self.snapshot: Snapshot | None = None
-        """What the search trains, to be put back by whoever made it, and between two searches."""
-        self._validation = validation
-        self._verbose = verbose
-        self._count = groups_wanted(start_lr) or groups_wanted(end_lr)
+        """A copy of what the search trains. It is put back between two searches, and at the end by whoever made it."""
+        self._count = groups_wanted(self.start_lr) or groups_wanted(self.end_lr)
         self._exponential(self._count or 1)
-        if wd is not None:
-            check_not_negative("wd", wd, "the weight decay during the search", "0.01")
+        if self.wd is not None:
+            check_not_negative("wd", self.wd, "the weight decay during the search", "0.01")
         self._forget()
 
     def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
         """The rate, and the weight decay where one was given."""
-        decay = {} if self._wd is None else {"wd": SchedNo(self._wd, self._wd)}
+        decay = {} if self.wd is None else {"wd": SchedNo(self.wd, self.wd)}
         return {"lr": self._exponential(groups), **decay}
 
-    def groups_asked(self) -> int | None:
+    def groups_asked(self) -> tuple[int, str] | None:
         """As many as there are rates."""
-        return self._count
+        return None if self._count is None else (self._count, f"start_lr={self.start_lr!r}, end_lr={self.end_lr!r}")
 
     def most_batches(self, model: keras.Model) -> int:
         """How many batches there can be at most. A loss scale that is too large is halved at each one it skips."""
         skipped = _SKIPPED if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) else 0
-        return (self.num_it + skipped) * self._repeats
+        return (self.num_it + skipped) * self.repeats
 
     @property
     def record(self) -> Record:
@@ -94,42 +78,34 @@ class Search(Scheduler):
         """Make the schedule, and copy what the search will change."""
         self._forget()
         super().on_train_begin(logs)
-        with speaking_as(type(self).__name__):
-            fit = self._running()
-            with fit.ended_by_errors():
-                self._prepare(fit)
+        with self._hook() as fit:
+            self._prepare(fit)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Begin, or go on where the last epoch ended."""
-        with speaking_as(type(self).__name__):
-            fit = self._running()
-            with fit.ended_by_errors():
-                fit.begin_epoch(None)
+        with self._hook() as fit:
+            fit.begin_epoch(None)
         self._before = self.run
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Take the loss of the batch; one batch late, so that the device need not wait for us."""
-        with speaking_as(type(self).__name__):
-            fit = self._running()
-            with fit.ended_by_errors():
-                self.run += 1
-                check_used(fit)
-                if self._finished or not self._has_trained():
-                    return
-                self._waiting.append(self._loss(logs))
-                last = len(self._recorder.raw) + len(self._waiting) == self.num_it
-                self._take(0 if last else self._lag)
-                if self._recorder.stopped is not None:
-                    self._next(fit)
+        with self._hook() as fit:
+            self.run += 1
+            check_used(fit)
+            if self._finished or not self._has_trained():
+                return
+            self._waiting.append(self._loss(logs))
+            last = len(self._recorder.raw) + len(self._waiting) == self.num_it
+            self._take(0 if last else self._lag)
+            if self._recorder.stopped is not None:
+                self._next(fit)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """End where the data has."""
-        with speaking_as(type(self).__name__):
-            fit = self._running()
-            with fit.ended_by_errors():
-                fit.end_epoch()
-                if self.run == self._before:
-                    fit.model.stop_training = True
+        with self._hook() as fit:
+            fit.end_epoch()
+            if self.run == self._before:
+                fit.model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
         """Read what is left, and put everything back."""
@@ -140,8 +116,6 @@ class Search(Scheduler):
         super().on_train_end(logs)
 
     # Inside
-
-    _progress: Progress
 
     def _forget(self) -> None:
         self._curves: list[SearchLosses] = []
@@ -164,9 +138,9 @@ class Search(Scheduler):
         fit.searching = lambda: self._trained
         fit.at_end(self._over)
         fit.leave_out_validation()
-        self._progress = Progress(self.num_it * self._repeats, self._verbose)
+        self._progress = Progress(self.num_it * self.repeats, self.verbose)
         self._counted = self._steps_taken()
-        read_at_once = self._validation is not None or self._counted is not None
+        read_at_once = self.validation is not None or self._counted is not None
         self._lag = 0 if read_at_once or not self._parameters().get("steps") else 1
         if is_built(model):
             self._copy(fit)
@@ -192,14 +166,14 @@ class Search(Scheduler):
         return int(model.optimizer.iterations)
 
     def _loss(self, logs: Any) -> Any:
-        if self._validation is not None:
+        if self.validation is not None:
             model: Any = self._running().model
             backend().attach_state(model)
-            logs = model.evaluate(verbose=0, return_dict=True, **self._validation)
+            logs = model.evaluate(verbose=0, return_dict=True, **self.validation)
             backend().after_evaluation(model)
         if isinstance(logs, Mapping) and "loss" in logs:
             return backend().mean_over_processes(logs["loss"])
-        step = "train_step" if self._validation is None else "test_step"
+        step = "train_step" if self.validation is None else "test_step"
         told = ", ".join(logs) if isinstance(logs, Mapping) else repr(logs)
         raise wrong_state(
             f"a `{step}` which returns {told or 'nothing'}",
@@ -227,7 +201,7 @@ class Search(Scheduler):
     def _next(self, fit: ScheduledFit) -> None:
         """A search has ended: go on with the next, or be done."""
         self._close()
-        if len(self._curves) == self._repeats or self.snapshot is None:
+        if len(self._curves) == self.repeats or self.snapshot is None:
             fit.model.stop_training = self._finished = True
             return
         fit.end_epoch()
@@ -243,21 +217,21 @@ class Search(Scheduler):
         self._waiting = []
 
     def _over(self) -> None:
-        """The session has ended, also by an error. Of several searches, one that has no point is none."""
+        """The fit has ended, also by an error. Of several searches, a last one without a point does not count."""
         if not self._finished and (self._recorder.raw or not self._curves):
             self._close()
         self._finished = True
         self._progress.end(self.record.why)
 
+    def _length(self) -> int:
+        return self.num_it
+
     def _exponential(self, groups: int) -> SchedExp:
-        names = ("start_lr", "end_lr")
-        start, end = (
-            learning_rates(rate, groups, argument=name, example=example)
-            for name, rate, example in zip(names, self._ends, ("1e-7", "10"), strict=True)
-        )
+        start = learning_rates(self.start_lr, groups, argument="start_lr", example="1e-7")
+        end = learning_rates(self.end_lr, groups, argument="end_lr", example="10")
         if not np.all(np.asarray(start) < np.asarray(end)):
             raise wrong_value(
-                f"start_lr={self._ends[0]!r}, end_lr={self._ends[1]!r}",
+                f"start_lr={self.start_lr!r}, end_lr={self.end_lr!r}",
                 "a search goes from a low rate to a high one",
                 "Pass for example `start_lr=1e-7, end_lr=10`.",
             )

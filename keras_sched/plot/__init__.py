@@ -6,5 +6,3 @@ Nothing opens a window by itself. A new figure is pyplot's own, so that a notebo
 from keras_sched.plot.canvas import png
 from keras_sched.plot.schedules import plot_hps, plot_sched
 from keras_sched.plot.search import plot_extrema, plot_lr_find
-
-__all__ = ["plot_extrema", "plot_hps", "plot_lr_find", "plot_sched", "png"]

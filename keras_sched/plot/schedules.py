@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from keras_sched.errors import check_whole, speaking_as, wrong_state, wrong_type, wrong_value
+from keras_sched.annealers import Annealer
+from keras_sched.arguments import names_checked
+from keras_sched.curves import check_scheds
+from keras_sched.errors import check_whole, speaking_as, wrong_state, wrong_value
 from keras_sched.plot.canvas import BESIDE, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, dress, new_figure, seen_once
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ class Track(NamedTuple):
     phases: Sequence[float] = ()
 
 
-@speaking_as("plot_sched")
+@names_checked
 def plot_sched(
     scheds: Mapping[str, Any],
     *,
@@ -65,8 +68,8 @@ def plot_sched(
         A figure with one Axes per hyper-parameter and one line per group; thin upright lines part the phases.
 
     Raises:
-        ValueError: when `scheds` is empty, a key is not in it, a list holds an annealer of several groups, `epochs` or
-            `steps_per_epoch` is no whole number of at least 1, or `steps_per_epoch` is given without `epochs`.
+        ValueError: when `scheds` or a list in it is empty, a key is not in it, a list holds an annealer of several
+            groups, `epochs` or `steps_per_epoch` is no whole number of at least 1, or `epochs` is missing.
         TypeError: when `scheds` is no mapping, or a schedule cannot be called.
         ImportError: when matplotlib is not installed.
 
@@ -78,13 +81,9 @@ def plot_sched(
 
     After fastai's `Recorder.plot_sched`.
     """
-    if not isinstance(scheds, Mapping) or not scheds:
-        wrong = wrong_value if isinstance(scheds, Mapping) else wrong_type
-        expected = "it is {hyper-parameter: annealer}, with at least one"
-        raise wrong(f"scheds={scheds!r}", expected, "Pass for example `one_cycle(lr_max=0.1)`.")
-    names = _chosen(scheds, keys)
+    annealers = check_scheds(scheds)
     ruler, length = _ruler(epochs, steps_per_epoch)
-    tracks = {name: _track(name, scheds[name], length) for name in names}
+    tracks = {name: _track(annealers[name], length) for name in _chosen(annealers, keys)}
     return _draw(tracks, ruler, figsize)
 
 
@@ -129,45 +128,30 @@ def _ruler(epochs: int | None, steps_per_epoch: int | None) -> tuple[Ruler, int 
     return Ruler("batch", 1 / steps_per_epoch), epochs * steps_per_epoch
 
 
-def _track(name: str, sched: Any, batches: int | None) -> Track:
+def _track(sched: Any, batches: int | None) -> Track:
     phases = _boundaries(sched)
     if batches is not None:
         at = _thinned(batches)
-        return Track(at, _sample(name, sched, at / batches), [batches * each for each in phases])
+        return Track(at, _sample(sched, at / batches), [batches * each for each in phases])
     both_sides = [side for each in phases for side in (each - 1e-9, each)]  # where values may jump
     at = np.unique([*np.linspace(0, 1, 1001), *both_sides])
-    return Track(at, _sample(name, sched, at), phases)
+    return Track(at, _sample(sched, at), phases)
 
 
 def _thinned(batches: int) -> np.ndarray:
     return np.unique(np.linspace(0, batches - 1, min(batches, MOST_POINTS)).astype(np.int64))
 
 
-def _sample(name: str, sched: Any, positions: np.ndarray) -> np.ndarray:
+def _sample(sched: Annealer | tuple[Annealer, ...], positions: np.ndarray) -> np.ndarray:
     """The values at the positions: (N,) or, with groups, (N, G)."""
-    if isinstance(sched, list | tuple) and sched:
-        each = [_sample(name, one, positions) for one in sched]
-        if any(values.ndim > 1 for values in each):
-            expected = "each annealer of a list is for one parameter group, and has one value at a time"
-            raise wrong_value(f"{name}={sched!r}", expected, "Pass one of them alone, or one value each.")
-        return np.stack(each, axis=-1)
-    if not callable(sched):
-        cure = f"Pass for example `{{{name!r}: SchedCos(0.1, 0)}}`."
-        raise wrong_type(f"{name}={sched!r}", "a schedule is an annealer, or a list of them", cure)
-    if hasattr(sched, "on_array"):  # an annealer takes all positions at once, any other function may not
-        return np.asarray(sched(positions), np.float64)
-    return np.array([sched(float(position)) for position in positions], np.float64)
+    return np.stack([one(positions) for one in sched], axis=-1) if isinstance(sched, tuple) else sched(positions)
 
 
-def _boundaries(sched: Any) -> list[float]:
+def _boundaries(sched: Annealer | tuple[Annealer, ...]) -> list[float]:
     """The positions between the phases of a combined annealer, and of those combined inside it."""
-    if isinstance(sched, list | tuple):
+    if isinstance(sched, tuple):
         return sorted({at for each in sched for at in _boundaries(each)})
-    found, start = set(), 0.0
-    for pct, phase in zip(getattr(sched, "pcts", ()), getattr(sched, "scheds", ()), strict=True):
-        found |= {start, *(start + float(pct) * at for at in _boundaries(phase))} if pct > 0 else set()
-        start += float(pct)
-    return sorted(at for at in found if 0 < at < 1 - 1e-9)
+    return [float(phase.low) for phase in getattr(sched, "phases", ())[1:]]
 
 
 def _draw(tracks: Mapping[str, Track], ruler: Ruler, figsize: tuple[float, float] | None) -> "Figure":

@@ -3,16 +3,3 @@
 from keras_sched.recipes.cycles import sgdr, sgdr_lengths, triangular
 from keras_sched.recipes.one_cycle import DEFAULT_MOMS, flat_cos, one_cycle
 from keras_sched.recipes.warmups import inverse_sqrt, warmup_cosine, warmup_linear, warmup_stable_decay
-
-__all__ = [
-    "DEFAULT_MOMS",
-    "flat_cos",
-    "inverse_sqrt",
-    "one_cycle",
-    "sgdr",
-    "sgdr_lengths",
-    "triangular",
-    "warmup_cosine",
-    "warmup_linear",
-    "warmup_stable_decay",
-]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from keras_sched.annealers.base import checked_rates, common_groups
+from keras_sched.annealers.base import Ends, checked_rates, common_groups
 from keras_sched.annealers.formulas import SchedCos, SchedLin
 from keras_sched.annealers.phases import combine_scheds, simplest_fraction
 from keras_sched.annealers.triangles import MODES, Triangles
@@ -18,12 +18,12 @@ from keras_sched.errors import (
     shown,
     wrong_value,
 )
-from keras_sched.recipes.types import Rates, Recipe
+from keras_sched.recipes.types import Recipe
 
 
 @names_checked
 def sgdr(
-    lr_max: Rates, *, n_cycles: int, cycle_mult: float = 2, cycle_decay: float = 1.0, warmup: float = 0.0
+    lr_max: Ends, *, n_cycles: int, cycle_mult: float = 2, cycle_decay: float = 1.0, warmup: float = 0.0
 ) -> Recipe:
     """Cosines from `lr_max` to 0, one after the other, each longer than the one before: warm restarts.
 
@@ -62,9 +62,7 @@ def sgdr_lengths(n_cycles: int, cycle_mult: float) -> list[Fraction]:
 
 
 @names_checked
-def triangular(
-    lr_min: Rates, lr_max: Rates, *, n_cycles: float, mode: str = "triangular", gamma: float = 0.1
-) -> Recipe:
+def triangular(lr_min: Ends, lr_max: Ends, *, n_cycles: float, mode: str = "triangular", gamma: float = 0.1) -> Recipe:
     """Straight lines from `lr_min` to `lr_max` and back, again and again.
 
     Args:
@@ -83,7 +81,7 @@ def triangular(
         >>> triangular(0, 1, n_cycles=2, mode="triangular2")["lr"]([0, 0.25, 0.5, 0.75, 1]).tolist()
         [0.0, 1.0, 0.0, 0.5, 0.0]
 
-    From Smith, "Cyclical Learning Rates for Training Neural Networks" (2017).
+    From Smith, "Cyclical Learning Ends for Training Neural Networks" (2017).
     """
     low, top = checked_rates("lr_min", lr_min, zero=True), checked_rates("lr_max", lr_max)
     common_groups(lr_min=low, lr_max=top)

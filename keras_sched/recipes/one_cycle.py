@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_sched.annealers.base import checked_rates
+from keras_sched.annealers.base import Ends, checked_rates
 from keras_sched.annealers.formulas import SchedCos, SchedNo
 from keras_sched.annealers.phases import combine_scheds, combined_cos
 from keras_sched.arguments import names_checked
 from keras_sched.errors import check_fraction, check_positive, is_number, shown, wrong_value
-from keras_sched.recipes.types import Rates, Recipe
+from keras_sched.recipes.types import Recipe
 
 DEFAULT_MOMS = (0.95, 0.85, 0.95)  # compared with `is`: a user who passes the same numbers means them
 _RISE = "the fraction of training spent rising"
@@ -20,7 +20,7 @@ _RISE = "the fraction of training spent rising"
 
 @names_checked
 def one_cycle(
-    lr_max: Rates,
+    lr_max: Ends,
     *,
     div: float = 25.0,
     div_final: float = 1e5,
@@ -74,7 +74,7 @@ def _three_phases(top: np.ndarray, divs: tuple[float, float], pct: float, moms: 
 
 
 @names_checked
-def flat_cos(lr: Rates, *, div_final: float = 1e5, pct_start: float = 0.75) -> Recipe:
+def flat_cos(lr: Ends, *, div_final: float = 1e5, pct_start: float = 0.75) -> Recipe:
     """A constant rate, then half a cosine down to nearly nothing.
 
     Args:

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from keras_sched.annealers.base import Annealer, checked_rates, common_groups
+from keras_sched.annealers.base import Annealer, Ends, checked_rates, common_groups
 from keras_sched.annealers.formulas import SchedCos, SchedInvSqrt, SchedLin, SchedNo, SchedOneMinusSqrt
 from keras_sched.annealers.phases import combine_scheds
 from keras_sched.arguments import names_checked
 from keras_sched.errors import check_fraction, is_whole, shown, speaker, wrong_type, wrong_value
-from keras_sched.recipes.types import Rates, Recipe
+from keras_sched.recipes.types import Recipe
 
 
 @names_checked
 def warmup_stable_decay(
-    lr_max: Rates,
+    lr_max: Ends,
     *,
     warmup: float = 0.05,
     decay: float = 0.2,
@@ -68,7 +68,7 @@ def _shaped(shape: Any, start: np.ndarray, end: np.ndarray) -> Annealer:
 
 
 @names_checked
-def warmup_cosine(lr_max: Rates, *, warmup: float = 0.05, lr_final: float = 0.0) -> Recipe:
+def warmup_cosine(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) -> Recipe:
     """A linear rise from 0, then half a cosine down.
 
     Args:
@@ -91,16 +91,10 @@ def warmup_cosine(lr_max: Rates, *, warmup: float = 0.05, lr_final: float = 0.0)
 
 
 @names_checked
-def warmup_linear(lr_max: Rates, *, warmup: float = 0.05, lr_final: float = 0.0) -> Recipe:
+def warmup_linear(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) -> Recipe:
     """A linear rise from 0, then a linear fall.
 
-    Args:
-        lr_max: the highest learning rate, above 0; a number, or one per parameter group.
-        warmup: the fraction of training spent rising, from 0 to 1.
-        lr_final: the rate at the end, at least 0.
-
-    Raises:
-        ValueError: when an argument is out of its range.
+    Arguments and errors as for `warmup_cosine`.
 
     Example:
         >>> from keras_sched import warmup_linear
@@ -114,7 +108,7 @@ def warmup_linear(lr_max: Rates, *, warmup: float = 0.05, lr_final: float = 0.0)
 
 
 @names_checked
-def inverse_sqrt(lr_max: Rates, *, warmup: float = 0.05, lr_final: float) -> Recipe:
+def inverse_sqrt(lr_max: Ends, *, warmup: float = 0.05, lr_final: float) -> Recipe:
     """A linear rise from 0, then a fall as one over the square root of the position, down to `lr_final`.
 
     Args:

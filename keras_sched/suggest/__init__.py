@@ -10,23 +10,3 @@ from keras_sched.suggest.halfway import halfway
 
 DEFAULT = (halfway, valley)
 """What a search is asked for where nobody says: the best by `benchmarks/regret`, then fastai's."""
-
-__all__ = [
-    "BETA",
-    "DEFAULT",
-    "LEAST_POINTS",
-    "Curve",
-    "Point",
-    "Suggestion",
-    "checked_curve",
-    "extrema",
-    "falling_gradient",
-    "halfway",
-    "inflection",
-    "min_grad",
-    "minimum",
-    "points_seen",
-    "slide",
-    "steep",
-    "valley",
-]

@@ -30,14 +30,9 @@ class Curve(NamedTuple):
 
 
 def points_seen(lrs: Any, losses: Any, num_it: int) -> tuple[Any, Any]:
-    """Return the part of a search that suggestions see: all but its first tenth and its last five points.
+    """The part of a search of `num_it` batches that suggestions see: all but its first tenth and last five points.
 
     The first losses are little more than noise, and the last ones belong to the divergence. The same cut as fastai's.
-
-    Args:
-        lrs: the rates, one a batch.
-        losses: the losses, one a batch.
-        num_it: the number of batches that the search was asked for (it may have stopped before).
     """
     seen = slice(num_it // 10, -5)
     return lrs[seen], losses[seen]

@@ -1,8 +1,4 @@
-"""The suggestions that fastai has, or had, or that were written for it.
-
-Each is `f(lrs, losses, num_it, **settings) -> (lr, (x, y))`: the rate, and the point of the curve to mark.
-They are called on the points that `points_seen` leaves of a search, and raise nothing but `NoSuggestion` for a curve.
-"""
+"""The suggestions that fastai has, or had, or that were written for it."""
 
 # ruff: noqa: ARG001 - all suggestions are called alike, and these have no use for `num_it`
 
@@ -76,9 +72,7 @@ def slide(
     """Suggest the rate where an interval, slid left from the end, first finds the slope alike at both its ends.
 
     Args:
-        lrs: the rates tried, above 0 and increasing; shape (N,).
-        losses: the smoothed loss at each; shape (N,).
-        num_it: the number of batches that the search was asked for; not used here.
+        lrs, losses, num_it: a search's rates, its losses, and its length in batches, as for `valley`.
         lr_diff: the length of the interval in points, at least 1.
         thresh: two slopes, in loss a point, no further apart than this are alike; 0 or more.
         adjust_value: the rate found is multiplied by this, above 0.
@@ -87,8 +81,7 @@ def slide(
         `(lr, (lr, loss))`: the rate times `adjust_value`, and the point there, interpolated on the curve.
 
     Raises:
-        NoSuggestion: when the curve has fewer than `lr_diff + 1` points, is flat, only rises, is not finite, or is no
-            curve.
+        NoSuggestion: as for `valley`, and when the curve has fewer than `lr_diff + 1` points.
         ValueError: when a setting is out of its range.
 
     Example:
@@ -101,7 +94,9 @@ def slide(
     From fastai, after the interval slide rule of A. Mahajan, "A learning rate finder" (2020).
     """
     with speaking_as("slide"):
-        _check_slide(lr_diff, thresh, adjust_value)
+        check_whole("lr_diff", lr_diff, "the length of the interval in points", 15)
+        check_positive("adjust_value", adjust_value, "what the rate is multiplied by", "0.5")
+        check_not_negative("thresh", thresh, "how far apart two slopes that count as alike may be", "0.005")
     curve = checked_curve("slide", lrs, losses, least=max(LEAST_POINTS, lr_diff + 1))
     slopes = np.gradient(curve.losses)
     alike = np.flatnonzero(np.abs(slopes[lr_diff:] - slopes[:-lr_diff]) <= thresh)  # intervals, by their left point
@@ -112,25 +107,17 @@ def slide(
     return lr, (lr, loss)
 
 
-def _check_slide(lr_diff: int, thresh: float, adjust_value: float) -> None:
-    check_whole("lr_diff", lr_diff, "the length of the interval in points", 15)
-    check_positive("adjust_value", adjust_value, "what the rate is multiplied by", "0.5")
-    check_not_negative("thresh", thresh, "how far apart two slopes that count as alike may be", "0.005")
-
-
 def minimum(lrs: Any, losses: Any, num_it: int) -> Suggestion:
     """Suggest a tenth of the rate with the lowest loss, and mark the lowest loss itself.
 
     Args:
-        lrs: the rates tried, above 0 and increasing; shape (N,).
-        losses: the smoothed loss at each; shape (N,).
-        num_it: the number of batches that the search was asked for; not used here.
+        lrs, losses, num_it: a search's rates, its losses, and its length in batches, as for `valley`.
 
     Returns:
         `(lr, (10 * lr, loss))`: the rate, and the lowest point of the curve.
 
     Raises:
-        NoSuggestion: when the curve has fewer than 4 points, is flat, only rises, is not finite, or is no curve.
+        NoSuggestion: as for `valley`.
 
     Example:
         >>> from keras_sched import minimum
@@ -149,16 +136,13 @@ def steep(lrs: Any, losses: Any, num_it: int) -> Suggestion:
     """Suggest the rate where the loss falls fastest from one point to the next, per factor of the rate.
 
     Args:
-        lrs: the rates tried, above 0 and increasing; shape (N,).
-        losses: the smoothed loss at each; shape (N,).
-        num_it: the number of batches that the search was asked for; not used here.
+        lrs, losses, num_it: a search's rates, its losses, and its length in batches, as for `valley`.
 
     Returns:
         `(lr, (lr, loss))`: the rate, and its point on the curve.
 
     Raises:
-        NoSuggestion: when the curve has fewer than 4 points, is flat, only rises, is not finite, or is no curve; and
-            when the rate lies on a bump, and not on the descent.
+        NoSuggestion: as for `valley`, and when the rate lies on a bump, and not on the descent.
 
     Example:
         >>> from keras_sched import steep
@@ -178,17 +162,7 @@ def steep(lrs: Any, losses: Any, num_it: int) -> Suggestion:
 def min_grad(lrs: Any, losses: Any, num_it: int) -> Suggestion:
     """Suggest the rate where the gradient of the loss, over both neighbours, is the most negative.
 
-    Args:
-        lrs: the rates tried, above 0 and increasing; shape (N,).
-        losses: the smoothed loss at each; shape (N,).
-        num_it: the number of batches that the search was asked for; not used here.
-
-    Returns:
-        `(lr, (lr, loss))`: the rate, and its point on the curve.
-
-    Raises:
-        NoSuggestion: when the curve has fewer than 4 points, is flat, only rises, is not finite, or is no curve; and
-            when the rate lies on a bump, and not on the descent.
+    Arguments, result and errors as for `steep`.
 
     Example:
         >>> from keras_sched import min_grad
@@ -208,17 +182,15 @@ def inflection(lrs: Any, losses: Any, num_it: int, noise: int = 3) -> Suggestion
     The boldest of the suggestions.
 
     Args:
-        lrs: the rates tried, above 0 and increasing; shape (N,).
-        losses: the smoothed loss at each; shape (N,).
-        num_it: the number of batches that the search was asked for; not used here.
+        lrs, losses, num_it: a search's rates, its losses, and its length in batches, as for `valley`.
         noise: a minimum is the lowest of this many points on either side, at least 1; more ignores more bumps.
 
     Returns:
         `(lr, (lr, loss))`: the rate, and its point on the curve.
 
     Raises:
-        NoSuggestion: when the curve has fewer than 4 points, is flat, a straight line, only rises, is not finite, or
-            is no curve; and when the rate lies on a bump, or in the rise, and not on the descent.
+        NoSuggestion: as for `valley`, and when the loss falls in a straight line, or the rate lies on a bump or in the
+            rise, and not on the descent.
         ValueError: when `noise` is not a whole number of at least 1.
 
     Example:
@@ -260,7 +232,7 @@ def _on_descent(where: str, curve: Curve, index: int, *, least: float) -> Sugges
 
 
 def extrema(values: np.ndarray, noise: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of the minima and of the maxima: no point within `noise` of one is lower (higher)."""
+    """The indices of the minima and of the maxima: no point within `noise` of one is lower (higher)."""
     from scipy.signal import argrelextrema  # takes half a second to import, and few need it
 
     minima, maxima = (argrelextrema(values, compare, order=noise)[0] for compare in (np.less_equal, np.greater_equal))
@@ -268,7 +240,7 @@ def extrema(values: np.ndarray, noise: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def falling_gradient(where: str, curve: Curve, *, bent: bool = False) -> np.ndarray:
-    """Return the gradient of the loss, a point; `NoSuggestion` where it is nowhere negative, or (`bent`) the same."""
+    """The gradient of the loss, a point; `NoSuggestion` where it is nowhere negative, or (`bent`) the same."""
     gradient = np.gradient(curve.losses)
     if gradient.min() >= 0:
         refuse(where, "the loss only rises", LOWER)
