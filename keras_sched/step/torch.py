@@ -29,13 +29,19 @@ class TorchStep(ScheduledStep):
                 override.apply = torch.compiler.disable(override.apply)  # type: ignore[method-assign]
 
     def function(self, *arguments: Any) -> Any:
+        logs: Any = {}
+        for data in arguments[0]:  # one batch; from Keras 3.16 on, `steps_per_execution` of them
+            logs = self._one_batch([data])
+        return logs
+
+    def _one_batch(self, data: Any) -> Any:
         if self.searching:
             self.empty_metrics()
         try:  # as `installed`, without what it costs to be open to several threads
             for which, override in enumerate(self.overrides):
                 override.install()
                 override.peek = partial(lambda values: values, self._row(which))
-            logs = self.objects.run(self, self._plain, *arguments)
+            logs = self.objects.run(self, self._plain, data)
             self.learn_updates()
             return logs
         finally:
