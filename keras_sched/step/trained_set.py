@@ -85,6 +85,8 @@ def begin_anew(model: keras.Model, new: keras.Optimizer) -> None:
 def forget_functions(model: keras.Model) -> None:
     """Let go of everything compiled for another set of variables."""
     forget_steps(model)
+    if vars(model).get("ddp_model") is not None:  # PyTorch, Keras 3.16: it averages the gradients of what trained before
+        put(model, "ddp_model", None)
     if model.train_function is not None:
         model.make_train_function(force=True)
     model.test_function = model.predict_function = None
