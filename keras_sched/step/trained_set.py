@@ -67,25 +67,31 @@ def begin_anew(model: keras.Model, new: keras.Optimizer) -> None:
     """Give the model's optimizer the first values of `new`, or where other variables train by now, take `new`."""
     old = model.optimizer
     with backend().scope(model):
+        _set_as(old, new)  # before it is built: Keras 3.16 decides there which variables decay
         if old.built:
             new.build(model.trainable_variables)
         if fits(model):
             for variable, first in zip(old.variables, new.variables, strict=True):
                 variable.assign(first)
             return
-        for before, after in zip([old, *innermost(old)], [new, *innermost(new)], strict=False):
-            for name, value in vars(before).items():  # what a method has set, such as `exclude_from_weight_decay`
-                if name not in vars(after) and isinstance(value, bool | dict | float | int | re.Pattern | set | str):
-                    put(after, name, value)
+        _set_as(old, new)  # those too that are made when it is built
         backend().attach_state(model)
         model.optimizer = new
     forget_functions(model)
 
 
+def _set_as(old: keras.Optimizer, new: keras.Optimizer) -> None:
+    """Give the new one what a method has set on the old one, such as `exclude_from_weight_decay`."""
+    for before, after in zip([old, *innermost(old)], [new, *innermost(new)], strict=False):
+        for name, value in vars(before).items():
+            if name not in vars(after) and isinstance(value, bool | dict | float | int | re.Pattern | set | str):
+                put(after, name, value)
+
+
 def forget_functions(model: keras.Model) -> None:
     """Let go of everything compiled for another set of variables."""
     forget_steps(model)
-    if vars(model).get("ddp_model") is not None:  # PyTorch, Keras 3.16: it averages the gradients of what trained before
+    if vars(model).get("ddp_model") is not None:  # Keras 3.16 on PyTorch: it sums what trained before
         put(model, "ddp_model", None)
     if model.train_function is not None:
         model.make_train_function(force=True)
