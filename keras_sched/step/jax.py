@@ -27,6 +27,9 @@ class StatePart(UserList[Any]):
     """
 
 
+# Whether the batches of one call come as one, stacked.
+_STACKS = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 16)
+
 jax.tree_util.register_pytree_node(StatePart, lambda part: (part.data, None), lambda _, values: StatePart(values))
 
 
@@ -45,15 +48,26 @@ class JaxStep(WindowedStep):
         self._step: Callable[..., Any] = self._train
         self._in_parts = self.compiled and keras.distribution.distribution() is None  # its shardings know lists
         if self._in_parts:
-            self._step = jax.jit(self._train_parts, donate_argnums=0)
-        elif self.compiled:
-            self._step = jax.jit(self._train, donate_argnums=0, out_shardings=(None, model._get_state_sharding_spec()))
+            self._step = self._train_parts
+        if self.compiled:
+            shardings = None if self._in_parts else (None, model._get_state_sharding_spec())
+            one, several = self._step, partial(self._scan, self._step)
+            self._step, self._several = (
+                jax.jit(step, donate_argnums=0, out_shardings=shardings) for step in (one, several)
+            )
 
     def function(self, *arguments: Any) -> Any:
         state, iterator = arguments
-        logs, state = self._one_batch(state, next(iterator))
-        for data in itertools.islice(iterator, self.batches - 1):
-            logs, state = self._one_batch(state, data)
+        data: Any = next(iterator)
+        if self.batches == 1 or not _STACKS:
+            data = itertools.chain([data], itertools.islice(iterator, self.batches - 1))
+        elif not isinstance(data, list) or type(data) is list:  # Keras has a list of its own for an epoch's last ones
+            if self.compiled:
+                return self._one_batch(state, data, self._several)
+            data = [jax.tree.map(lambda part, i=i: part[i], data) for i in range(len(jax.tree.leaves(data)[0]))]
+        logs: Any = None
+        for batch in data:
+            logs, state = self._one_batch(state, batch, self._step)
         return logs, state
 
     def load(self, which: int, window: NDArray[np.float32]) -> None:
@@ -103,7 +117,7 @@ class JaxStep(WindowedStep):
     def constant(self, value: Any) -> Any:
         return np.asarray(value)
 
-    def _one_batch(self, state: Any, data: Any) -> Any:
+    def _one_batch(self, state: Any, data: Any, step: Callable[..., Any]) -> Any:
         if self._in_parts and isinstance(state[0], (list, tuple)):  # the first batch of an epoch
             state = tuple(StatePart(part) for part in state)
         if self.searching:
@@ -112,13 +126,19 @@ class JaxStep(WindowedStep):
             state = (*state[:3], StatePart(metrics) if self._in_parts else metrics)
         while True:
             try:
-                return self._step(state, data, self._windows)
+                return step(state, data, self._windows)
             except (TraceAgainError, TypeError, ValueError) as error:
                 # A function that JAX itself compiles (`leaky_relu`): JAX 0.10 takes nothing but tensors there.
                 tensors = not self.objects.plain and "__jax_array__" in str(error)
                 if not (tensors or isinstance(error, TraceAgainError)):
                     raise
                 self.objects.plain = self.objects.plain or tensors
+
+    @staticmethod
+    def _scan(step: Callable[..., Any], state: Any, data: Any, windows: Any) -> Any:
+        """Several batches, stacked, one after the other; the logs are the last one's."""
+        state, logs = jax.lax.scan(lambda before, batch: step(before, batch, windows)[::-1], state, data)
+        return jax.tree.map(lambda of_all: of_all[-1], logs), state
 
     def _train_parts(self, state: Any, data: Any, windows: Any) -> Any:
         logs, state = self._train(tuple(list(part) for part in state), data, windows)
