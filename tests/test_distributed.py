@@ -110,6 +110,8 @@ def only_on(name: str, backend: str) -> None:
         pytest.skip(f"this recipe is for {BACKENDS[name]}")
     if name == "ddp_of_keras" and KERAS < (3, 16):
         pytest.skip("this Keras does not wrap a model itself")
+    if name == "ddp" and KERAS >= (3, 16):
+        pytest.skip("this Keras wraps a model itself, and two wrappers may wait for each other")
 
 
 @pytest.fixture
