@@ -1,4 +1,7 @@
-"""What the seam asks of a backend. `jax.py`, `tensorflow.py` and `torch.py` hold all that differs between them."""
+"""What the seam asks of a backend. `jax.py`, `tensorflow.py` and `torch.py` hold all that differs between them.
+
+One that comes in a package of its own, and that nobody here knows, is taken for `host.py`'s.
+"""
 
 import importlib
 from abc import ABC, abstractmethod
@@ -257,16 +260,20 @@ def backend() -> Backend:
     """The backend of this process; a `RuntimeError` where it does not train."""
     name = keras.backend.backend()
     if name not in _MADE:
-        if name not in _CLASSES:
+        if not hasattr(keras.Model, "train_step"):
             raise wrong_state(
                 f"the backend `{name}`",
                 "a schedule needs a backend that trains",
                 "Set KERAS_BACKEND to jax, tensorflow or torch before Keras is imported.",
             )
-        module = importlib.import_module(f"keras_sched.step.{name}")
-        _MADE[name] = getattr(module, _CLASSES[name])()
+        file, made = _CLASSES.get(name, ("host", "HostBackend"))
+        _MADE[name] = getattr(importlib.import_module(f"keras_sched.step.{file}"), made)()
     return _MADE[name]
 
 
-_CLASSES = {"jax": "JaxBackend", "tensorflow": "TensorFlowBackend", "torch": "TorchBackend"}
+_CLASSES = {
+    "jax": ("jax", "JaxBackend"),
+    "tensorflow": ("tensorflow", "TensorFlowBackend"),
+    "torch": ("torch", "TorchBackend"),
+}
 _MADE: dict[str, Backend] = {}  # no `functools.cache`, of which PyTorch's compiler warns
