@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from keras_sched.annealers import Annealer, as_annealer
 from keras_sched.errors import shown, speaker, speaking_as, wrong_type, wrong_value
-from keras_sched.hypers import CLIPPING, RATE, attribute_of, is_object
-from keras_sched.table import RowValues
+from keras_sched.hypers import CLIPPING, RATE, attribute_of, is_object, momentum_attribute
+from keras_sched.table import RowValues, Table
 
 Scheds = Mapping[str, Any]
 """{hyper-parameter: an annealer, a function of the position, or a list of these, one per parameter group}."""
@@ -98,6 +98,33 @@ def curves_of(
         values_of(np.unique(np.linspace(0, total - 1, _LOOKED_AT).astype(np.int64)))  # raises before the first batch
         curves[attribute], names[attribute] = values_of, name
     return curves, names
+
+
+def table_of(plans: Sequence[Plan], optimizer: keras.Optimizer, groups: int, *, fixed: bool) -> Table:
+    """The table of all that is scheduled on an inner optimizer.
+
+    Where a step is compiled its columns are `fixed`: those too that keep their value, so that later fits can share it.
+    """
+    curves: dict[str, RowValues] = {}
+    for plan in plans:
+        curves |= plan.curves
+    momentum = momentum_attribute(optimizer)
+    corrected = momentum == "momentum" and any(plan.momentum_correction for plan in plans)
+    if corrected and momentum not in curves:
+        value = float(optimizer.momentum)
+        curves["momentum"] = lambda rows: np.full(len(rows), value)
+    names = [RATE] if RATE in curves else []
+    if fixed:
+        names += [momentum] if momentum is not None else []
+        names += ["weight_decay"] if optimizer.weight_decay is not None else []
+    return Table(
+        curves,
+        {name: vars(optimizer).get(name) for name in names + sorted(set(curves) - set(names))},
+        max(plan.total for plan in plans),
+        groups,
+        momentum="momentum" if corrected and RATE in curves else None,
+        lag=optimizer.gradient_accumulation_steps or 1,
+    )
 
 
 def _optimizers(name: Any) -> str:

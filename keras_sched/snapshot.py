@@ -103,12 +103,12 @@ class _Store:
         if self._file is None:
             return array.copy
         file, start = self._file, self._file.seek(0, os.SEEK_END)
-        file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        dtype, shape, size = array.dtype, array.shape, array.nbytes
+        np.save(file, array)
+        dtype = array.dtype
 
         def load() -> Array:
             file.seek(start)
-            return np.frombuffer(bytearray(file.read(size)), dtype).reshape(shape)
+            return np.load(file).view(dtype)  # of a type that NumPy does not know, the bytes
 
         return load
 

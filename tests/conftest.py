@@ -15,6 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import pytest
+from oracle import KERAS
 
 HERE = Path(__file__).parent
 
@@ -35,6 +36,13 @@ def figures_closed():
 def backend() -> str:
     """The backend the whole process runs on."""
     return keras.backend.backend()
+
+
+@pytest.fixture
+def several_steps(backend: str) -> None:
+    """For `steps_per_execution`, which Keras has on PyTorch from 3.16 on."""
+    if backend == "torch" and KERAS < (3, 16):
+        pytest.skip("this Keras has no such mode on PyTorch")
 
 
 @functools.cache

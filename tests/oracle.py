@@ -9,6 +9,7 @@ import numpy as np
 
 BATCH = 8
 BATCHES = 4  # an epoch
+KERAS = tuple(map(int, keras.__version__.split(".")[:2]))  # (3, 15)
 
 
 def data(seed: int = 0, features: int = 4) -> tuple[np.ndarray, np.ndarray]:

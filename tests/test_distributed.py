@@ -10,6 +10,7 @@ from typing import Any
 import documents
 import numpy as np
 import pytest
+from oracle import KERAS
 
 from keras_sched import OneCycle
 
@@ -25,19 +26,42 @@ BACKENDS = {
     "mirrored": "tensorflow",
     "workers": "tensorflow",
     "ddp": "torch",
+    "ddp_of_keras": "torch",
 }
+ACROSS_PROCESSES = ["jax_processes", "workers", "ddp", "ddp_of_keras"]
 TOLERANCE = 2e-5
-TIMEOUT = 120  # seconds; each takes a tenth of it on a machine that has nothing else to do
+TIMEOUT = 240  # seconds; each takes a tenth of it on a machine that has nothing else to do
 
-# Starts the processes of a recipe on this machine, as others would be on theirs.
+# Starts the processes of a recipe on this machine, as others would be on theirs; where one dies it ends the others, and
+# starts all again, at most so often.
 LAUNCHER = """
-    import os, subprocess, sys
+    import os, subprocess, sys, time
 
-    path, world = sys.argv[1], int(sys.argv[2])
+    path, world, restarts = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     ranks = [os.environ | {"RANK": str(rank), "WORLD_SIZE": str(world)} for rank in range(world)]
-    processes = [subprocess.Popen([sys.executable, path], env=env) for env in ranks]
-    sys.exit(max(abs(process.wait()) for process in processes))
+    for _ in range(1 + restarts):
+        processes = [subprocess.Popen([sys.executable, path], env=env) for env in ranks]
+        codes = [None]
+        while None in codes and not any(codes):
+            time.sleep(0.1)
+            codes = [process.poll() for process in processes]
+        for process in processes:
+            process.kill()
+            process.wait()
+        if not any(codes):
+            sys.exit(0)
+    sys.exit(1)
 """
+COMMANDER = """
+    import os, pathlib, subprocess, sys
+
+    path = str(pathlib.Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
+    subprocess.run(["bash", "-c", sys.argv[1]], env=os.environ | {"PATH": path}, check=True)
+"""
+COMMANDS = {
+    re.search(r"(\w+)\.py", line)[1]: line
+    for line in re.findall(r"(?m)^```bash\n(.*)\n```$", PAGE.read_text(encoding="utf-8"))
+}
 REPORT = """
 import os
 import numpy as np
@@ -61,16 +85,48 @@ with open(f"said_{rank}", "w") as file:
 """
 
 
+# The second process dies in the second epoch: after a batch that it knows the first process to have made too.
+DIES = """
+import os
+import signal
+
+import keras
+
+
+class Dies(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        die(float(logs["loss"]))
+
+
+def die(loss):
+    if os.environ["RANK"] == "1" and os.path.exists("kept.weights.h5") and not os.path.exists("dead"):
+        open("dead", "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 def only_on(name: str, backend: str) -> None:
     if BACKENDS[name] != backend:
         pytest.skip(f"this recipe is for {BACKENDS[name]}")
+    if name == "ddp_of_keras" and KERAS < (3, 16):
+        pytest.skip("this Keras does not wrap a model itself")
+    if name == "ddp" and KERAS >= (3, 16):
+        pytest.skip("this Keras wraps a model itself, and two wrappers may wait for each other")
 
 
 @pytest.fixture
 def run_recipe(tmp_path: Path, run_script: Callable[..., str]) -> Callable[..., str]:
-    """Run a recipe with more code after it, in so many processes; what they printed."""
+    """Run a recipe with more code after it, in so many processes or by the page's command; what they printed."""
 
-    def run(name: str, more: str = REPORT, *, processes: int = 1, code: str | None = None) -> str:
+    def run(
+        name: str,
+        more: str = REPORT,
+        *,
+        processes: int = 1,
+        code: str | None = None,
+        restarts: int = 0,
+        by_command: bool = False,
+    ) -> str:
         (tmp_path / "task.py").write_text(RECIPES["task"], encoding="utf-8")
         path = tmp_path / f"{name}.py"
         ending = "torch.distributed.destroy_process_group()\n"  # the recipe's last line, after what is asked here
@@ -78,13 +134,16 @@ def run_recipe(tmp_path: Path, run_script: Callable[..., str]) -> Callable[..., 
         closes = recipe.endswith(ending)
         path.write_text(recipe.removesuffix(ending) + more + (ending if closes else ""), encoding="utf-8")
         ports = free_ports(2)
+        if by_command:
+            command = re.sub(r":123([45])", lambda found: f":{ports[int(found[1]) - 4]}", COMMANDS[name])
+            return run_script(COMMANDER, command, timeout=TIMEOUT)
         where = {
             "COORDINATOR": f"127.0.0.1:{ports[0]}",
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(ports[0]),
             "WORKERS": ",".join(f"127.0.0.1:{port}" for port in ports[:processes]),
         }
-        return run_script(LAUNCHER, path, processes, env=where, timeout=TIMEOUT)
+        return run_script(LAUNCHER, path, processes, restarts, env=where, timeout=TIMEOUT)
 
     return run
 
@@ -148,7 +207,7 @@ assert strategy.num_replicas_in_sync == 2
 }
 
 
-@pytest.mark.parametrize("name", ["jax_processes", "ddp"])
+@pytest.mark.parametrize("name", ["jax_processes", "ddp", "ddp_of_keras"])
 def test_two_processes(name: str, backend: str, run_recipe: Any, tmp_path: Path, expected: list[np.ndarray]) -> None:
     only_on(name, backend)
     run_recipe(name, REPORT + SEARCHES, processes=2)
@@ -161,6 +220,27 @@ def test_two_processes(name: str, backend: str, run_recipe: Any, tmp_path: Path,
 def test_two_workers_of_tensorflow(backend: str, run_recipe: Any, tmp_path: Path, expected: list[np.ndarray]) -> None:
     only_on("workers", backend)
     run_recipe("workers", processes=2)
+    check_weights(tmp_path, expected, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ACROSS_PROCESSES)
+def test_the_pages_command(name: str, backend: str, run_recipe: Any, tmp_path: Path, expected: Any) -> None:
+    only_on(name, backend)
+    run_recipe(name, by_command=True)
+    check_weights(tmp_path, expected, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ACROSS_PROCESSES)
+def test_a_process_that_is_killed(name: str, backend: str, run_recipe: Any, tmp_path: Path, expected: Any) -> None:
+    only_on(name, backend)
+    (tmp_path / "dies.py").write_text(DIES, encoding="utf-8")
+    recipe = RECIPES[name].replace("\nfrom task", "\nfrom dies import Dies, die\nfrom task")
+    recipe = recipe.replace("Keep()]", "Keep(), Dies()]")
+    recipe = recipe.replace("loss = step(s.window(), batch)", "die(float(step(s.window(), batch)))")
+    run_recipe(name, code=recipe, processes=2, restarts=1, by_command="torchrun" in COMMANDS[name])
+    assert (tmp_path / "dead").exists()
     check_weights(tmp_path, expected, 2)
 
 

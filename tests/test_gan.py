@@ -64,7 +64,9 @@ class TorchGAN(TensorFlowGAN):
             value = loss()
             value.backward()
             with torch.no_grad():
-                optimizer.apply([variable.value.grad for variable in part.trainable_variables], part.trainable_variables)
+                optimizer.apply(
+                    [variable.value.grad for variable in part.trainable_variables], part.trainable_variables
+                )
         return {"loss": value.detach()}
 
 

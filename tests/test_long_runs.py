@@ -103,9 +103,9 @@ def host_rows(total):
     table = Table(curves(total), {"learning_rate": 0.1, "beta_1": 0.9}, total)
     if keras.backend.backend() != "torch":
         return HostRows(table)
-    from keras_sched.step.torch import _as_rates
+    from keras_sched.step.torch import TorchStep
 
-    return HostRows(table, as_rates=_as_rates)
+    return HostRows(table, as_rates=TorchStep.as_rates)
 
 
 def as_given(rates):

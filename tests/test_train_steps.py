@@ -130,3 +130,16 @@ def test_a_step_that_logs_the_rate_tells_the_one_it_trains_with() -> None:
     hear = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: told.append(float(logs["rate"])))
     train(made(logs), ParamScheduler(SCHEDS), hear)
     np.testing.assert_allclose(told, VALUES["learning_rate"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("batches", [2, 3])
+def test_a_step_of_several_in_one_execution_logs_its_own_rate(batches: int, several_steps: None) -> None:
+    def logs(model: keras.Model, loss: Any) -> dict[str, Any]:
+        return {"loss": loss, "rate": ops.convert_to_tensor(model.optimizer.learning_rate)}
+
+    told: list[float] = []
+    hear = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: told.append(float(logs["rate"])))
+    model = made(logs, steps_per_execution=batches)
+    train(model, ParamScheduler(SCHEDS), hear)
+    last = [row for row in range(N) if row % BATCHES % batches == batches - 1 or row % BATCHES == BATCHES - 1]
+    np.testing.assert_allclose(told, VALUES["learning_rate"][last], rtol=1e-6)

@@ -226,14 +226,15 @@ def backend() -> Backend:
     """The backend of this process; a `RuntimeError` where it does not train."""
     name = keras.backend.backend()
     if name not in _MADE:
-        if name not in _CLASSES:
+        if not hasattr(keras.Model, "train_step"):
             raise wrong_state(
                 f"the backend `{name}`",
                 "a schedule needs a backend that trains",
                 "Set KERAS_BACKEND to jax, tensorflow or torch before Keras is imported.",
             )
-        module = importlib.import_module(f"keras_sched.step.{name}")
-        _MADE[name] = getattr(module, _CLASSES[name])()
+        made = _CLASSES.get(name, "UnknownBackend")  # one that comes in a package of its own
+        file = name if name in _CLASSES else "unknown"
+        _MADE[name] = getattr(importlib.import_module(f"keras_sched.step.{file}"), made)()
     return _MADE[name]
 
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from keras_sched.step.attributes import put, take_away
+from keras_sched.step.attributes import put
 from keras_sched.step.backend import ScheduledStep, batches_per_call
 from keras_sched.step.inner import InnerOptimizer
 from keras_sched.step.objects import Objects
 from keras_sched.step.table import Layout
 
-_CACHE = "_keras_sched_steps"
+STEPS = "_keras_sched_steps"  # where a model keeps them
 _MOST = 4
 
 
@@ -38,13 +38,8 @@ class StepKey:
 
 def cached_step(model: keras.Model, key: StepKey, make: Callable[[], ScheduledStep]) -> ScheduledStep:
     """The model's step for `key`, or one made now. Those for another train function are let go."""
-    entries: list[tuple[StepKey, ScheduledStep]] = vars(model).get(_CACHE, [])
+    entries: list[tuple[StepKey, ScheduledStep]] = vars(model).get(STEPS, [])
     cached = [entry for entry in entries if entry[0].train_function is key.train_function]
     step = next((step for other, step in cached if other.serves(key)), None) or make()
-    put(model, _CACHE, [(key, step), *(entry for entry in cached if entry[1] is not step)][:_MOST])
+    put(model, STEPS, [(key, step), *(entry for entry in cached if entry[1] is not step)][:_MOST])
     return step
-
-
-def forget_steps(model: keras.Model) -> None:
-    """Let go of all of them, and of the optimizers that they hold."""
-    take_away(model, _CACHE)

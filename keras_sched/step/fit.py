@@ -149,8 +149,6 @@ class ScheduledFit:
                 each.release()
             self._ended = True
 
-    # What was used
-
     def leave_out_validation(self) -> None:
         """Let no epoch of this fit be followed by validation."""
         put(self.model, "_should_eval", lambda *_: False)

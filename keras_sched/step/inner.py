@@ -7,15 +7,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.curves import Plan
+from keras_sched.curves import Plan, table_of
 from keras_sched.errors import wrong_value
-from keras_sched.hypers import RATE, momentum_attribute
 from keras_sched.step.backend import backend
 from keras_sched.step.numbers import as_float, as_int
 from keras_sched.step.objects import Target
 from keras_sched.step.override import Override
 from keras_sched.step.shown import ShownRate
-from keras_sched.table import RowValues, Table
+from keras_sched.table import Table
 
 
 class InnerOptimizer:
@@ -39,10 +38,9 @@ class InnerOptimizer:
         self.epochs: list[tuple[int, int]] = []  # (updates, batches) of each
         self.override: Override | None = None
         self.shown: ShownRate | None = None
-        self.first_count = 0  # the optimizer's count when `first_row` was the coming row
-        self.first_row = 0
+        self.first_count = self.first_row = 0  # the optimizer's count, and the coming row then
         self._was_built = False
-        self._used: list[tuple[int, int]] = []  # (first row, how many), one for each stretch without a gap
+        self._used: list[tuple[int, int]] = []  # (first row, how many) of each epoch, or part of one
 
     def add(self, plan: Plan) -> None:
         """Take one more callback's plan, and make the table anew; a `ValueError` where it contradicts another's."""
@@ -62,7 +60,7 @@ class InnerOptimizer:
                 )
             self.groups, self.group_of = plan.groups, plan.group_of
         self.plans.append(plan)
-        self._make_table()
+        self.table = table_of(self.plans, self.optimizer, self.groups, fixed=backend().compiles)
         self.table.check_correction()
 
     def group(self, variable: keras.Variable) -> int:
@@ -111,11 +109,7 @@ class InnerOptimizer:
     def account(self, batches: int, count: int | None = None) -> None:
         """Note that so many more rows were used; `count` is the optimizer's after them."""
         if batches:
-            first, before = self._used[-1] if self._used else (self.first_row, 0)
-            if first + before == self.first_row:
-                self._used[-1:] = [(first, before + batches)]
-            else:
-                self._used.append((self.first_row, batches))
+            self._used.append((self.first_row, batches))
         self.first_row += batches
         self.first_count = self.first_count + batches * self.per_batch if count is None else count
 
@@ -131,29 +125,6 @@ class InnerOptimizer:
         if not running and self._used:
             row = sum(self._used[-1]) - 1
         return self.table.values(attribute, [row])[0]
-
-    def _make_table(self) -> None:
-        """The scheduled columns, and beside them those that let every later fit share the compiled step."""
-        curves: dict[str, RowValues] = {}
-        for plan in self.plans:
-            curves |= plan.curves
-        momentum = momentum_attribute(self.optimizer)
-        corrected = momentum == "momentum" and any(plan.momentum_correction for plan in self.plans)
-        if corrected and momentum not in curves:
-            value = float(self.optimizer.momentum)
-            curves["momentum"] = lambda rows: np.full(len(rows), value)
-        names = [RATE] if RATE in curves else []
-        if backend().compiles:
-            names += [momentum] if momentum is not None else []
-            names += ["weight_decay"] if self.optimizer.weight_decay is not None else []
-        self.table = Table(
-            curves,
-            {name: vars(self.optimizer).get(name) for name in names + sorted(set(curves) - set(names))},
-            max(plan.total for plan in self.plans),
-            self.groups,
-            momentum="momentum" if corrected and RATE in curves else None,
-            lag=self.optimizer.gradient_accumulation_steps or 1,
-        )
 
 
 def compiled_rate(optimizer: keras.Optimizer) -> float | None:

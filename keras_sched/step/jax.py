@@ -16,6 +16,7 @@ from keras_sched.errors import wrong_state
 from keras_sched.step.attributes import put, take_away
 from keras_sched.step.backend import Arguments, Arrays, Backend, Content, TraceAgainError, WindowedStep
 from keras_sched.step.override import Override
+from keras_sched.step.stacked import batches_of, in_turn, is_stacked
 from keras_sched.step.table import Layout
 
 
@@ -43,18 +44,22 @@ class JaxStep(WindowedStep):
         self._traced: Any = None  # the windows, while a step is traced
         self._on_host = [np.zeros((layout.rows + 1, layout.width), np.float32) for layout in layouts]
         self._empty: list[Any] = []  # the metrics' variables before the first batch
-        self._step: Callable[..., Any] = self._train
         self._in_parts = self.compiled and keras.distribution.distribution() is None  # its shardings know lists
-        if self._in_parts:
-            self._step = jax.jit(self._train_parts, donate_argnums=0)
-        elif self.compiled:
-            self._step = jax.jit(self._train, donate_argnums=0, out_shardings=(None, model._get_state_sharding_spec()))
+        step: Any = self._train_parts if self._in_parts else self._train
+        self._step, self._several = step, partial(in_turn, step)
+        if self.compiled:
+            shardings = None if self._in_parts else (None, model._get_state_sharding_spec())
+            jit = partial(jax.jit, donate_argnums=0, out_shardings=shardings)
+            self._step, self._several = jit(step), jit(self._several)
 
     def function(self, *arguments: Any) -> Any:
         state, iterator = arguments
-        logs, state = self._one_batch(state, next(iterator))
-        for data in itertools.islice(iterator, self.batches - 1):
-            logs, state = self._one_batch(state, data)
+        data = next(iterator)
+        if self.batches > 1 and self.compiled and is_stacked(data):
+            return self._one_batch(state, data, self._several)
+        logs: Any = None
+        for batch in batches_of(data, iterator, self.batches):
+            logs, state = self._one_batch(state, batch, self._step)
         return logs, state
 
     def load(self, which: int, start: int, window: NDArray[np.float32] | None) -> None:
@@ -98,7 +103,7 @@ class JaxStep(WindowedStep):
         """JAX gives a condition the weak type of its branches' Python numbers, and has no other public way to it."""
         return jax.lax.cond(1, lambda: value, lambda: 0.0)
 
-    def _one_batch(self, state: Any, data: Any) -> Any:
+    def _one_batch(self, state: Any, data: Any, step: Callable[..., Any]) -> Any:
         if self._in_parts and isinstance(state[0], (list, tuple)):  # the first batch of an epoch
             state = tuple(StatePart(part) for part in state)
         if self.searching:
@@ -106,7 +111,7 @@ class JaxStep(WindowedStep):
             state = (*state[:3], StatePart(metrics) if self._in_parts else metrics)
         while True:
             try:
-                return self._step(state, data, self._windows)
+                return step(state, data, self._windows)
             except (TraceAgainError, TypeError, ValueError) as error:
                 # A function that JAX itself compiles (`leaky_relu`): JAX 0.10 takes nothing but tensors there.
                 tensors = not self.objects.plain and "__jax_array__" in str(error)
@@ -143,8 +148,6 @@ class JaxStep(WindowedStep):
             return result
         finally:
             self._traced = None
-            for override in self.overrides:
-                override.read = None
 
     def since(self, which: int) -> Any:
         return self.overrides[which].optimizer._iterations.value - self._first(which)

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 
-from keras_sched.errors import wrong_state
 from keras_sched.hypers import is_object
 from keras_sched.step.attributes import Replaced, slot
 from keras_sched.step.groups import methods
@@ -19,7 +18,7 @@ class Override:
 
     def __init__(self, optimizer: keras.Optimizer, groups: int, group_of: Callable[[Any], int]) -> None:
         self.optimizer, self.groups, self.group_of = optimizer, groups, group_of
-        self.read: Callable[[int], Values] | None = None  # the values of an update, after so many in this batch
+        self.read: Callable[[int], Values]  # the values of an update, after so many in this batch
         self.peek: Callable[[], Values] | None = None  # the values of the running batch, also outside `apply`
         self.per_batch = 1  # how many updates the optimizer makes in a batch, as far as it is known
         self.used = False  # whether an update has taken values
@@ -64,12 +63,6 @@ class Override:
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """What `optimizer.apply` is while installed."""
-        if self.read is None:
-            raise wrong_state(
-                "an update outside the step that was given its values",
-                "a scheduled optimizer makes its updates in a step",
-                "Train with `model.fit`, or with `scheduled(...)` in a loop of your own.",
-            )
         original = self._original or type(self.optimizer).apply.__get__(self.optimizer)
         values = {name: value for name, value in self.read(self.updates).items() if not is_object(name)}
         self._batch.updates = self.updates + 1

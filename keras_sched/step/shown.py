@@ -35,7 +35,6 @@ class ShownRate:
         rate = vars(optimizer)["_learning_rate"]
         self.variable: keras.Variable | None = rate if isinstance(rate, keras.Variable) else None
         self.compiled = 0.0 if self.variable is None else as_float(self.variable)
-        """The rate that the variable is to have."""
         self._shown: keras.Variable | None = None
         self._written: tuple[float, float] | None = None  # the rate, and the one that was shown then
 

@@ -18,7 +18,6 @@ class Layout:
     def __init__(self, table: Table, optimizer: keras.Optimizer, batches: int = 1) -> None:
         self.attributes, self.groups, self.width = table.attributes, table.groups, table.width
         self.rows = max(table.window_rows, 2 * batches)
-        self.optimizer = optimizer
         # An attribute that was unset (`None`) or 0 is on as soon as it is scheduled.
         self.nominal = {name: value or 1.0 for name, value in table.nominal.items()}
         # Adafactor asks whether the rate is callable; the answer must stay what it was.
@@ -27,7 +26,7 @@ class Layout:
     @property
     def key(self) -> tuple[Any, ...]:
         """What two layouts must share so that one compiled step serves both."""
-        return (id(self.optimizer), self.attributes, self.groups, self.rows, self.rate_is_callable)
+        return (self.attributes, self.groups, self.rows, self.rate_is_callable)
 
     def values(self, row: Any) -> Values:
         """The values of one row, a float32 tensor of shape (width,)."""

@@ -30,7 +30,7 @@ class TensorFlowStep(WindowedStep):
             self._windows = [_variable(np.zeros((layout.rows, layout.width), np.float32)) for layout in layouts]
             self._starts = [_variable(np.int64(0)) for _ in layouts]
         self._started: list[int] = [0 for _ in layouts]
-        self._function: Callable[..., Any] | None = None
+        self._function: Any = None
         self._rehearsing = False
 
     def function(self, *arguments: Any) -> Any:

@@ -9,58 +9,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from keras_sched.step.backend import Arrays, Backend, Content, ScheduledStep
+from keras_sched.step.backend import Arrays, Backend, Content
+from keras_sched.step.host import HostStep
 from keras_sched.step.override import Override
 from keras_sched.step.table import Layout
-from keras_sched.table import HostRows, Table, Values
 
 
-class TorchStep(ScheduledStep):
+class TorchStep(HostStep):
     """Keras' own train function, whose optimizers take the coming row. No tensor is made in it, and none is read."""
 
     def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
         super().__init__(model, overrides, layouts)
-        self._rows: list[HostRows] = []
-        self._taken = [0 for _ in layouts]  # updates since the last anchor
-        self._plain: Callable[..., Any]
-        for which, override in enumerate(self.overrides):
-            override.read = partial(self._take, which)
-            if model.jit_compile:
+        if model.jit_compile:
+            for override in self.overrides:
                 # Dynamo would compile again for each new float, and give up after a few.
                 override.apply = torch.compiler.disable(override.apply)  # type: ignore[method-assign]
 
     def function(self, *arguments: Any) -> Any:
-        if self.searching:
-            self.model.reset_metrics()
-        with self.installed():
-            for which, override in enumerate(self.overrides):
-                override.peek = partial(lambda values: values, self._row(which))
-            logs = self.objects.run(self, self._plain, *arguments)
-            self.learn_updates()
+        logs: Any = {}
+        for data in arguments[0]:  # one batch; from Keras 3.16 on, `steps_per_execution` of them
+            logs = super().function([data])
         return logs
 
-    def begin(self, tables: Sequence[Table], plain: Callable[..., Any]) -> None:
-        self._plain = plain
-        self._rows = [
-            HostRows(table, callable_rate=layout.rate_is_callable, as_rates=_as_rates)
-            for table, layout in zip(tables, self.layouts, strict=True)
-        ]
-
-    def anchor(self, which: int, row: int, count: int, *, changed: bool = False) -> int:
-        if changed:
-            self._rows[which].forget()
-        self._rows[which].position, self._taken[which] = row, 0
-        return np.iinfo(np.int64).max
-
-    def _row(self, which: int, updates: int = 0) -> Values:
-        """The row that the batch takes, of which it has made so many updates."""
-        rows = self._rows[which]
-        return rows.row(rows.position + (self._taken[which] - updates) // self.overrides[which].per_batch)
-
-    def _take(self, which: int, updates: int) -> Values:
-        values = self._row(which, updates)
-        self._taken[which] += 1
-        return values
+    @staticmethod
+    def as_rates(values: NDArray[np.float64]) -> list[list[Any]]:
+        """Places in one tensor that is made for many rows: as in Keras the rate is a tensor, and a step makes none."""
+        tensor: Any = keras.ops.convert_to_tensor(values, keras.config.floatx())
+        return [list(of_groups) for of_groups in zip(*(one.unbind() for one in tensor.unbind(1)), strict=True)]
 
 
 class TorchBackend(Backend):
@@ -94,10 +69,11 @@ class TorchBackend(Backend):
                 yield (id(module), name), _tensor(name, lambda module=module, name=name: getattr(module, name))
 
     def mean_over_processes(self, loss: Any) -> Any:
-        distributed, total = torch.distributed, torch.clone(keras.ops.convert_to_tensor(loss)).detach()
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.all_reduce(total)
-            total /= distributed.get_world_size()
+        total: Any = keras.ops.convert_to_tensor(loss)
+        total = total.detach().clone()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(total)
+            total /= torch.distributed.get_world_size()
         return total
 
     def after_evaluation(self, model: keras.Model) -> None:
@@ -114,12 +90,6 @@ def random_states() -> Iterator[tuple[str, Callable[[], None]]]:
             yield f"PyTorch's random numbers on {device}", partial(module.set_rng_state_all, module.get_rng_state_all())
     if torch.backends.mps.is_available():
         yield "PyTorch's random numbers on mps", partial(torch.mps.set_rng_state, torch.mps.get_rng_state())
-
-
-def _as_rates(values: NDArray[np.float64]) -> list[list[Any]]:
-    """Places in one tensor that is made for many rows: as in Keras the rate is a tensor, and a step makes none."""
-    tensor: Any = keras.ops.convert_to_tensor(values, keras.config.floatx())
-    return [list(of_groups) for of_groups in zip(*(one.unbind() for one in tensor.unbind(1)), strict=True)]
 
 
 def _tensor(name: str, find: Callable[[], Any]) -> Content:

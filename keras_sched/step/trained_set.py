@@ -8,9 +8,9 @@ import keras
 
 from keras_sched.errors import wrong_state
 from keras_sched.hypers import innermost
-from keras_sched.step.attributes import put
+from keras_sched.step.attributes import put, take_away
 from keras_sched.step.backend import backend
-from keras_sched.step.cache import forget_steps
+from keras_sched.step.cache import STEPS
 
 
 def can_train(model: keras.Model) -> list[keras.Variable]:
@@ -67,24 +67,32 @@ def begin_anew(model: keras.Model, new: keras.Optimizer) -> None:
     """Give the model's optimizer the first values of `new`, or where other variables train by now, take `new`."""
     old = model.optimizer
     with backend().scope(model):
+        _set_as(old, new)  # before it is built: Keras 3.16 decides there which variables decay
         if old.built:
             new.build(model.trainable_variables)
         if fits(model):
             for variable, first in zip(old.variables, new.variables, strict=True):
                 variable.assign(first)
             return
-        for before, after in zip([old, *innermost(old)], [new, *innermost(new)], strict=False):
-            for name, value in vars(before).items():  # what a method has set, such as `exclude_from_weight_decay`
-                if name not in vars(after) and isinstance(value, bool | dict | float | int | re.Pattern | set | str):
-                    put(after, name, value)
+        _set_as(old, new)  # those too that are made when it is built
         backend().attach_state(model)
         model.optimizer = new
     forget_functions(model)
 
 
+def _set_as(old: keras.Optimizer, new: keras.Optimizer) -> None:
+    """Give the new one what a method has set on the old one, such as `exclude_from_weight_decay`."""
+    for before, after in zip([old, *innermost(old)], [new, *innermost(new)], strict=False):
+        for name, value in vars(before).items():
+            if name not in vars(after) and isinstance(value, bool | dict | float | int | re.Pattern | set | str):
+                put(after, name, value)
+
+
 def forget_functions(model: keras.Model) -> None:
     """Let go of everything compiled for another set of variables."""
-    forget_steps(model)
+    take_away(model, STEPS)
+    if vars(model).get("ddp_model") is not None:  # Keras 3.16 on PyTorch: it sums what trained before
+        put(model, "ddp_model", None)
     if model.train_function is not None:
         model.make_train_function(force=True)
     model.test_function = model.predict_function = None
