@@ -101,6 +101,7 @@ def fail():
 
 
 def interrupt():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what runs in the background ignore Ctrl-C
     signal.raise_signal(signal.SIGINT)
 
 
