@@ -59,11 +59,8 @@ class LRFinder(Search, Measured):
         """Everything that was measured."""
         if not self._parts and self._hps is None:
             with speaking_as("LRFinder"):
-                raise wrong_state(
-                    "no search yet",
-                    "it tells what one has measured",
-                    "Pass the callback to `model.fit(..., callbacks=[...])` first.",
-                )
+                cure = "Pass the callback to `model.fit(..., callbacks=[...])` first."
+                raise wrong_state("no search yet", "it tells what one has measured", cure)
         return super().record
 
     @speaking_as("LRFinder.suggest")
