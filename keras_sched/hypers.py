@@ -122,7 +122,7 @@ def learning_rates(
     layer_decay: float | None = None,
     example: str = "1e-3",
 ) -> float | tuple[float, ...]:
-    """Spread one learning rate over `groups` parameter groups.
+    """One learning rate for each parameter group: a float where there is one group, else a tuple.
 
     Args:
         value: a number (each group's), `slice(hi)` (the last group `hi`, the others `hi / 10`), `slice(lo, hi)`
@@ -132,8 +132,6 @@ def learning_rates(
         layer_decay: group g of G gets its rate times `layer_decay ** (G - 1 - g)`, above 0 and at most 1.
         example: a rate to name in the message of an error.
 
-    Returns:
-        A float where there is one group, else a tuple of `groups` floats.
     """
     check_no_named_tuple(argument, value)
     if isinstance(value, Mapping):

@@ -109,11 +109,9 @@ class Table:
             rows = np.arange(first, min(first + _CHUNK, self.total))
             zero = np.flatnonzero((self._uncorrected(RATE, rows) == 0).any(axis=1))
             if zero.size:
-                raise wrong_value(
-                    "momentum_correction=True",
-                    f"it divides by the learning rate of the batch before, which is 0 at batch {rows[zero[0]]}",
-                    "Let the schedule begin and end above 0, or leave the correction out.",
-                )
+                expected = f"it divides by the learning rate of the batch before, which is 0 at batch {rows[zero[0]]}"
+                cure = "Let the schedule begin and end above 0, or leave the correction out."
+                raise wrong_value("momentum_correction=True", expected, cure)
 
     def _uncorrected(self, attribute: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         curve = self.curves.get(attribute)

@@ -30,18 +30,14 @@ def check_updates(fit: ScheduledFit) -> None:
         # The last call may run fewer; Keras 3.15 on TensorFlow trains once more where a generator ends.
         enough = ran - step.batches < batches <= ran + step.batches
         if step.uneven or updates % inner.per_batch or (updates and not enough):
-            raise wrong_state(
-                f"the optimizer `{inner.name}` with {updates} updates in {ran} batches",
-                "a schedule has one row a batch, so each batch has to make the same number of updates",
-                "Apply the optimizer in each batch, or compile with `gradient_accumulation_steps=`.",
-            )
+            expected = "a schedule has one row a batch, so each batch has to make the same number of updates"
+            cure = "Apply the optimizer in each batch, or compile with `gradient_accumulation_steps=`."
+            raise wrong_state(f"the optimizer `{inner.name}` with {updates} updates in {ran} batches", expected, cure)
 
 
 def _refuse_idle(inner: InnerOptimizer, model: keras.Model) -> None:
     optimizers = {name: each for name, each in vars(model).items() if isinstance(each, keras.Optimizer)}
     stepped = [f"`model.{name}`" for name, each in optimizers.items() if as_int(each.iterations)]
-    raise wrong_state(
-        f"the optimizer `{inner.name}` without one update that took a scheduled value",
-        f"its schedule had no effect; the model's optimizers that made updates: {', '.join(stepped) or 'none'}",
-        "Pass the optimizer that your `train_step` applies, for example `optimizer=model.d_optimizer`.",
-    )
+    expected = f"its schedule had no effect; the model's optimizers that made updates: {', '.join(stepped) or 'none'}"
+    cure = "Pass the optimizer that your `train_step` applies, for example `optimizer=model.d_optimizer`."
+    raise wrong_state(f"the optimizer `{inner.name}` without one update that took a scheduled value", expected, cure)

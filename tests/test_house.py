@@ -21,7 +21,7 @@ SEAM = [source for source in SOURCES if source.idea == "step"]
 NAMES_FILE, BACKEND_FILES = "step/keras_names.py", {f"step/{name}.py" for name in ("backend", *house.BACKENDS)}
 OWN = house.defined(SOURCES)
 THEIRS = house.vocabulary(Path(keras.__file__).parent)
-MOST_LINES, MOST_LINES_IN_ALL = 300, 9_080
+MOST_LINES, MOST_LINES_IN_ALL = 300, 9_000
 # Newer features stand in files of their own, which are counted apart.
 NEWER = {
     "arguments.py",

@@ -32,11 +32,9 @@ class OfKnownLength(Callback):
     def _steps_an_epoch(self) -> int | None:
         known = self._parameters().get("steps")
         if known and self.steps_per_epoch and known != self.steps_per_epoch:
-            raise wrong_value(
-                f"steps_per_epoch={self.steps_per_epoch}",
-                f"an epoch of this fit has {known} batches",
-                "Leave it out: it is for data of unknown length.",
-            )
+            expected = f"an epoch of this fit has {known} batches"
+            cure = "Leave it out: it is for data of unknown length."
+            raise wrong_value(f"steps_per_epoch={self.steps_per_epoch}", expected, cure)
         return self.steps_per_epoch or known or None
 
     def _parameters(self) -> dict[str, Any]:
@@ -63,8 +61,5 @@ class OfKnownLength(Callback):
         """Refuse a number of epochs that the schedule cannot have."""
 
     def _refuse_length(self, found: str) -> NoReturn:
-        raise wrong_state(
-            found,
-            "it has to know how many batches an epoch has",
-            f"Pass `{speaker()}(..., steps_per_epoch=...)`, or `steps_per_epoch=` to `fit`.",
-        )
+        cure = f"Pass `{speaker()}(..., steps_per_epoch=...)`, or `steps_per_epoch=` to `fit`."
+        raise wrong_state(found, "it has to know how many batches an epoch has", cure)

@@ -69,11 +69,8 @@ class Scheduler(OfKnownLength):
             return self._hps
         if not self._parts:
             with speaking_as(f"{type(self).__name__}.hps"):
-                raise wrong_state(
-                    "no fit yet",
-                    "it tells what a fit used",
-                    "Pass the callback to `model.fit(..., callbacks=[...])` first; `plot_sched` previews a recipe.",
-                )
+                cure = "Pass the callback to `model.fit(..., callbacks=[...])` first; `plot_sched` previews a recipe."
+                raise wrong_state("no fit yet", "it tells what a fit used", cure)
         used: dict[str, list[NDArray[np.float64]]] = {}
         for inner, plan in self._in_use():
             for attribute, name in plan.names.items():
@@ -248,21 +245,17 @@ class Scheduler(OfKnownLength):
 
     def _running(self) -> ScheduledFit:
         if self._fit is None:
-            raise wrong_state(
-                "a schedule that has ended before its fit",
-                "a `fit`, `train_on_batch` or `freeze` of the same model, inside this fit, has ended it",
-                "Train that in a fit of its own, or another model in it.",
-            )
+            expected = "a `fit`, `train_on_batch` or `freeze` of the same model, inside this fit, has ended it"
+            cure = "Train that in a fit of its own, or another model in it."
+            raise wrong_state("a schedule that has ended before its fit", expected, cure)
         return self._fit
 
 
 def _check_optimizer(optimizer: Any) -> None:
     if optimizer is not None and not isinstance(optimizer, keras.Optimizer):
-        raise wrong_type(
-            f"optimizer={shown(optimizer)}",
-            "it is one of the optimizers that the model's `train_step` applies",
-            "Pass for example `optimizer=model.d_optimizer`, or leave it out for the compiled one.",
-        )
+        expected = "it is one of the optimizers that the model's `train_step` applies"
+        cure = "Pass for example `optimizer=model.d_optimizer`, or leave it out for the compiled one."
+        raise wrong_type(f"optimizer={shown(optimizer)}", expected, cure)
 
 
 def _later(curve: RowValues, first: int) -> RowValues:

@@ -46,11 +46,7 @@ class LRFinder(Search, Measured):
     """
 
     def __init__(
-        self,
-        start_lr: LearningRate = 1e-7,
-        end_lr: LearningRate = 10,
-        num_it: int = 100,
-        stop_div: bool = True,
+        self, start_lr: LearningRate = 1e-7, end_lr: LearningRate = 10, num_it: int = 100, stop_div: bool = True
     ) -> None:
         super().__init__(start_lr=start_lr, end_lr=end_lr, num_it=num_it, stop_div=stop_div)
 
@@ -59,11 +55,8 @@ class LRFinder(Search, Measured):
         """Everything that was measured."""
         if not self._parts and self._hps is None:
             with speaking_as("LRFinder"):
-                raise wrong_state(
-                    "no search yet",
-                    "it tells what one has measured",
-                    "Pass the callback to `model.fit(..., callbacks=[...])` first.",
-                )
+                cure = "Pass the callback to `model.fit(..., callbacks=[...])` first."
+                raise wrong_state("no search yet", "it tells what one has measured", cure)
         return super().record
 
     @speaking_as("LRFinder.suggest")

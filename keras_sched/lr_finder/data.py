@@ -41,11 +41,8 @@ def check_data(x: Any) -> Any:
 def check_repeatable(x: Any) -> None:
     """Refuse validation data that has no batch, or that can be read only once."""
     if is_generator(x):
-        raise wrong_value(
-            "validation_data=<generator>",
-            "it is read after each batch, and a generator can be read once",
-            "Pass arrays, or a dataset that can be read again.",
-        )
+        expected = "it is read after each batch, and a generator can be read once"
+        raise wrong_value("validation_data=<generator>", expected, "Pass arrays, or a dataset that can be read again.")
     check_data(x)
 
 

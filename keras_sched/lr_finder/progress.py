@@ -6,12 +6,7 @@ import keras
 
 
 class Progress:
-    """Keras' own bar, with the rate and the smoothed loss of the last batch.
-
-    Args:
-        batches: how many there will be, unless the search stops before.
-        verbose: as for `fit`: 0 for none, 1 or "auto" for a bar, 2 for one line at the end.
-    """
+    """Keras' own bar, with the rate and the smoothed loss of the last batch; `verbose` is as for `fit`."""
 
     def __init__(self, batches: int, verbose: Any) -> None:
         self._verbose = 1 if verbose == "auto" else int(verbose or 0)

@@ -130,11 +130,9 @@ class Search(Scheduler):
     def _prepare(self, fit: ScheduledFit) -> None:
         model = fit.model
         if batches_per_call(model) > 1:
-            raise wrong_state(
-                f"a model compiled with steps_per_execution={batches_per_call(model)}",
-                "it looks at the loss of each batch, and here it cannot ask for them one by one",
-                "Use `lr_find`, or compile with `steps_per_execution=1`.",
-            )
+            expected = "it looks at the loss of each batch, and here it cannot ask for them one by one"
+            cure = "Use `lr_find`, or compile with `steps_per_execution=1`."
+            raise wrong_state(f"a model compiled with steps_per_execution={batches_per_call(model)}", expected, cure)
         fit.searching = lambda: self._trained
         fit.at_end(self._over)
         fit.leave_out_validation()
@@ -175,11 +173,8 @@ class Search(Scheduler):
             return backend().mean_over_processes(logs["loss"])
         step = "train_step" if self.validation is None else "test_step"
         told = ", ".join(logs) if isinstance(logs, Mapping) else repr(logs)
-        raise wrong_state(
-            f"a `{step}` which returns {told or 'nothing'}",
-            "the search follows `loss`",
-            f"Let `{step}` return it too: `{{'loss': ...}}`.",
-        )
+        cure = f"Let `{step}` return it too: `{{'loss': ...}}`."
+        raise wrong_state(f"a `{step}` which returns {told or 'nothing'}", "the search follows `loss`", cure)
 
     def _has_trained(self) -> bool:
         """Whether the batch counts: where the loss scale has skipped its step, another batch follows at its rate."""
@@ -230,11 +225,9 @@ class Search(Scheduler):
         start = learning_rates(self.start_lr, groups, argument="start_lr", example="1e-7")
         end = learning_rates(self.end_lr, groups, argument="end_lr", example="10")
         if not np.all(np.asarray(start) < np.asarray(end)):
-            raise wrong_value(
-                f"start_lr={self.start_lr!r}, end_lr={self.end_lr!r}",
-                "a search goes from a low rate to a high one",
-                "Pass for example `start_lr=1e-7, end_lr=10`.",
-            )
+            expected = "a search goes from a low rate to a high one"
+            cure = "Pass for example `start_lr=1e-7, end_lr=10`."
+            raise wrong_value(f"start_lr={self.start_lr!r}, end_lr={self.end_lr!r}", expected, cure)
         return SchedExp(start, end)
 
     def _rates(self, positions: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from keras_sched.annealers.base import Ends, checked_rates, common_groups
+from keras_sched.annealers.base import Annealer, Ends, checked_rates, common_groups
 from keras_sched.annealers.formulas import SchedCos, SchedLin
 from keras_sched.annealers.phases import combine_scheds, simplest_fraction
 from keras_sched.annealers.triangles import MODES, Triangles
@@ -18,13 +18,12 @@ from keras_sched.errors import (
     shown,
     wrong_value,
 )
-from keras_sched.recipes.types import Recipe
 
 
 @names_checked
 def sgdr(
     lr_max: Ends, *, n_cycles: int, cycle_mult: float = 2, cycle_decay: float = 1.0, warmup: float = 0.0
-) -> Recipe:
+) -> dict[str, Annealer]:
     """Cosines from `lr_max` to 0, one after the other, each longer than the one before: warm restarts.
 
     Args:
@@ -62,7 +61,9 @@ def sgdr_lengths(n_cycles: int, cycle_mult: float) -> list[Fraction]:
 
 
 @names_checked
-def triangular(lr_min: Ends, lr_max: Ends, *, n_cycles: float, mode: str = "triangular", gamma: float = 0.1) -> Recipe:
+def triangular(
+    lr_min: Ends, lr_max: Ends, *, n_cycles: float, mode: str = "triangular", gamma: float = 0.1
+) -> dict[str, Annealer]:
     """Straight lines from `lr_min` to `lr_max` and back, again and again.
 
     Args:

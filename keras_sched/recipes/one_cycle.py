@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_sched.annealers.base import Ends, checked_rates
+from keras_sched.annealers.base import Annealer, Ends, checked_rates
 from keras_sched.annealers.formulas import SchedCos, SchedNo
 from keras_sched.annealers.phases import combine_scheds, combined_cos
 from keras_sched.arguments import names_checked
 from keras_sched.errors import check_fraction, check_positive, is_number, shown, wrong_value
-from keras_sched.recipes.types import Recipe
 
 DEFAULT_MOMS = (0.95, 0.85, 0.95)  # compared with `is`: a user who passes the same numbers means them
 _RISE = "the fraction of training spent rising"
@@ -27,7 +26,7 @@ def one_cycle(
     pct_start: float = 0.25,
     moms: Sequence[float] | None = DEFAULT_MOMS,
     three_phase: bool = False,
-) -> Recipe:
+) -> dict[str, Annealer]:
     """One cycle: the rate rises to `lr_max` and falls to nearly nothing, the momentum does the opposite.
 
     Args:
@@ -56,17 +55,21 @@ def one_cycle(
     three_moms = None if moms is None else _moms(moms)
     if three_phase:
         return _three_phases(top, (div, div_final), pct_start, three_moms)
-    scheds: Recipe = {"lr": combined_cos(pct_start, top / div, top, top / div_final)}
+    scheds: dict[str, Annealer] = {"lr": combined_cos(pct_start, top / div, top, top / div_final)}
     return scheds if three_moms is None else scheds | {"mom": combined_cos(pct_start, *three_moms)}
 
 
-def _three_phases(top: np.ndarray, divs: tuple[float, float], pct: float, moms: list[float] | None) -> Recipe:
+def _three_phases(
+    top: np.ndarray, divs: tuple[float, float], pct: float, moms: list[float] | None
+) -> dict[str, Annealer]:
     if pct > 0.5:
         expected = f"with `three_phase=True` it is {_RISE}, and falling takes as long, so at most 0.5"
         raise wrong_value(f"pct_start={pct!r}", expected, "Pass for example `pct_start=0.3`.")
     low, end = (top / div for div in divs)
     pcts = [pct, pct, 1 - 2 * pct]
-    scheds: Recipe = {"lr": combine_scheds(pcts, [SchedCos(low, top), SchedCos(top, low), SchedCos(low, end)])}
+    scheds: dict[str, Annealer] = {
+        "lr": combine_scheds(pcts, [SchedCos(low, top), SchedCos(top, low), SchedCos(low, end)])
+    }
     if moms is not None:
         first, middle, last = moms
         scheds["mom"] = combine_scheds(pcts, [SchedCos(first, middle), SchedCos(middle, last), SchedNo(last, last)])
@@ -74,7 +77,7 @@ def _three_phases(top: np.ndarray, divs: tuple[float, float], pct: float, moms: 
 
 
 @names_checked
-def flat_cos(lr: Ends, *, div_final: float = 1e5, pct_start: float = 0.75) -> Recipe:
+def flat_cos(lr: Ends, *, div_final: float = 1e5, pct_start: float = 0.75) -> dict[str, Annealer]:
     """A constant rate, then half a cosine down to nearly nothing.
 
     Args:

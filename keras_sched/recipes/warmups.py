@@ -12,7 +12,6 @@ from keras_sched.annealers.formulas import SchedCos, SchedInvSqrt, SchedLin, Sch
 from keras_sched.annealers.phases import combine_scheds
 from keras_sched.arguments import names_checked
 from keras_sched.errors import check_fraction, is_whole, shown, speaker, wrong_type, wrong_value
-from keras_sched.recipes.types import Recipe
 
 
 @names_checked
@@ -23,7 +22,7 @@ def warmup_stable_decay(
     decay: float = 0.2,
     lr_final: float = 0.0,
     shape: Callable[[Any, Any], Annealer] = SchedOneMinusSqrt,
-) -> Recipe:
+) -> dict[str, Annealer]:
     """A linear rise from 0, a constant rate, then a decay.
 
     Args:
@@ -68,7 +67,7 @@ def _shaped(shape: Any, start: np.ndarray, end: np.ndarray) -> Annealer:
 
 
 @names_checked
-def warmup_cosine(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) -> Recipe:
+def warmup_cosine(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) -> dict[str, Annealer]:
     """A linear rise from 0, then half a cosine down.
 
     Args:
@@ -91,7 +90,7 @@ def warmup_cosine(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) 
 
 
 @names_checked
-def warmup_linear(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) -> Recipe:
+def warmup_linear(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) -> dict[str, Annealer]:
     """A linear rise from 0, then a linear fall.
 
     Arguments and errors as for `warmup_cosine`.
@@ -108,7 +107,7 @@ def warmup_linear(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) 
 
 
 @names_checked
-def inverse_sqrt(lr_max: Ends, *, warmup: float = 0.05, lr_final: float) -> Recipe:
+def inverse_sqrt(lr_max: Ends, *, warmup: float = 0.05, lr_final: float) -> dict[str, Annealer]:
     """A linear rise from 0, then a fall as one over the square root of the position, down to `lr_final`.
 
     Args:
