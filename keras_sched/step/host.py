@@ -34,10 +34,10 @@ class HostStep(ScheduledStep):
     def function(self, *arguments: Any) -> Any:
         logs = self.one_batch(*arguments)
         for override, count, taken in zip(self.overrides, self._counts, self._taken, strict=True):
-            if not override.updates and as_int(override.optimizer._iterations) > count + taken:
+            if as_int(override.optimizer._iterations) != count + taken:
                 raise wrong_state(
-                    f"an update of `{override.optimizer.name}` without a call of its `apply`",
-                    f"the backend `{keras.backend.backend()}` has compiled the step, with the values of an earlier one",
+                    f"other updates of `{override.optimizer.name}` than calls of its `apply`",
+                    f"the backend `{keras.backend.backend()}` has compiled the step, with the values of one batch",
                     "Compile the model with `run_eagerly=True`.",
                 )
         return logs
