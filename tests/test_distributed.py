@@ -103,6 +103,41 @@ def die(loss):
         open("dead", "w").close()
         os.kill(os.getpid(), signal.SIGKILL)
 """
+# A search, training with the body frozen, and `fine_tune`; `check` is called after each.
+FREEZES = """
+import numpy as np
+
+from keras_sched import fine_tune, fit_one_cycle, freeze, lr_find
+
+net = globals().get("inner", model)
+layers = [[net.get_layer("hidden")], [net.get_layer("head")]]
+sizes = {"batch_size": BATCH // world, "shuffle": False}
+lr_find(model, x, y, num_it=20, show_plot=False, **sizes)
+check("the search")
+freeze(model, groups=layers)
+lr_find(model, x, y, num_it=20, show_plot=False, **sizes)
+check("the search with the body frozen")
+fit_one_cycle(model, x, y, epochs=1, lr_max=0.1, **sizes)
+check("one cycle with the body frozen")
+fine_tune(model, x, y, epochs=1, base_lr=0.1, groups=layers, **sizes)
+check("fine_tune")
+"""
+# Ranks may not differ in a bit; they begin with other weights where Keras has to give them those of the first.
+CHECKS = """
+from task import BATCH
+
+
+def check(what):
+    mine = [*model.get_weights(), *(variable.numpy() for variable in model.optimizer.variables)]
+    of_all = [None] * world
+    torch.distributed.all_gather_object(of_all, mine)
+    assert all((one == other).all() for one, other in zip(*of_all, strict=True)), what
+
+
+if "inner" not in globals():
+    for variable in model.trainable_variables:
+        variable.assign(variable + rank)
+"""
 
 
 def only_on(name: str, backend: str) -> None:
@@ -224,6 +259,22 @@ def test_two_workers_of_tensorflow(backend: str, run_recipe: Any, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["ddp", "ddp_of_keras"])
+def test_freezing_in_two_processes(name: str, backend: str, run_recipe: Any, tmp_path: Path) -> None:
+    only_on(name, backend)
+    beginning, _ = RECIPES[name].split("found = lr_find")
+    beginning = beginning.replace(
+        "DistributedDataParallel(model)", "DistributedDataParallel(model, find_unused_parameters=True)"
+    )
+    run_recipe(name, CHECKS + FREEZES + REPORT, processes=2, code=beginning)
+    one: dict[str, Any] = {"world": 1, "check": print}
+    exec(RECIPES["task"], one)  # noqa: S102 - our own page
+    one["model"], (one["x"], one["y"]) = one["make_model"](), one["data"]()
+    exec(FREEZES, one)  # noqa: S102 - our own
+    check_weights(tmp_path, one["model"].get_weights(), 2)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ACROSS_PROCESSES)
 def test_the_pages_command(name: str, backend: str, run_recipe: Any, tmp_path: Path, expected: Any) -> None:
     only_on(name, backend)
@@ -239,7 +290,9 @@ def test_a_process_that_is_killed(name: str, backend: str, run_recipe: Any, tmp_
     recipe = RECIPES[name].replace("\nfrom task", "\nfrom dies import Dies, die\nfrom task")
     recipe = recipe.replace("Keep()]", "Keep(), Dies()]")
     recipe = recipe.replace("loss = step(s.window(), batch)", "die(float(step(s.window(), batch)))")
-    run_recipe(name, code=recipe, processes=2, restarts=1, by_command="torchrun" in COMMANDS[name])
+    recipe = recipe.replace("in range(resume(model), 2)", "in range(first := resume(model), 2)")
+    resumed = f"assert first == 1\n{REPORT}"
+    run_recipe(name, resumed, code=recipe, processes=2, restarts=1, by_command="torchrun" in COMMANDS[name])
     assert (tmp_path / "dead").exists()
     check_weights(tmp_path, expected, 2)
 

