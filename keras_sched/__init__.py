@@ -69,6 +69,7 @@ __all__ = [
     "SchedNo",
     "SchedOneMinusSqrt",
     "SchedPoly",
+    "Sweep",
     "Triangular",
     "WarmupCosine",
     "WarmupLinear",
@@ -103,6 +104,7 @@ __all__ = [
     "sgdr",
     "slide",
     "steep",
+    "sweep",
     "triangular",
     "unfreeze",
     "valley",
@@ -114,6 +116,7 @@ __all__ = [
 # The rest is imported when it is asked for: `import keras_sched` is half as long without it.
 _LATER = {
     "LRFinder": "lr_finder",
+    "Sweep": "sweeps",
     "find_optimal_lr": "optimal_lr",
     "fine_tune": "fine_tuning",
     "fit_flat_cos": "fit",
@@ -131,6 +134,7 @@ _LATER = {
     "plot_sched": "plot",
     "slide": "suggest",
     "steep": "suggest",
+    "sweep": "sweeps",
     "unfreeze": "freezing",
     "valley": "suggest",
 }
@@ -143,6 +147,7 @@ if TYPE_CHECKING:
     from keras_sched.optimal_lr import find_optimal_lr
     from keras_sched.plot import plot_lr_find, plot_sched
     from keras_sched.suggest import halfway, inflection, min_grad, minimum, slide, steep, valley
+    from keras_sched.sweeps import Sweep, sweep
 
     __version__: str
 else:

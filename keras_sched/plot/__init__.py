@@ -6,5 +6,6 @@ Nothing opens a window by itself. A new figure is pyplot's own, so that a notebo
 from keras_sched.plot.canvas import png
 from keras_sched.plot.schedules import plot_hps, plot_sched
 from keras_sched.plot.search import plot_extrema, plot_lr_find
+from keras_sched.plot.sweep import plot_sweep
 
-__all__ = ["plot_extrema", "plot_hps", "plot_lr_find", "plot_sched", "png"]
+__all__ = ["plot_extrema", "plot_hps", "plot_lr_find", "plot_sched", "plot_sweep", "png"]
