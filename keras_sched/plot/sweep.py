@@ -30,12 +30,12 @@ def plot_sweep(
     places = {str(place): place if numbers else str(place) for place in every}
     for index, (name, pairs) in enumerate(rounds.items()):
         marker, colour = _LOOKS[index % len(_LOOKS)]
-        pairs = sorted(((places[str(place)], value) for place, value in pairs), key=lambda pair: pair[0])
+        points = sorted(((places[str(place)], value) for place, value in pairs), key=lambda point: point[0])
         pick = min if lower_is_better else max
-        line = {x: pick(value for other, value in pairs if other == x) for x, _ in pairs}
+        line = {x: pick(value for other, value in points if other == x) for x, _ in points}
         axes.plot(list(line), list(line.values()), marker=marker, color=colour, label=name)
-        if len(line) < len(pairs):
-            axes.plot(*zip(*pairs, strict=True), marker=marker, color=colour, linestyle="none", alpha=0.4)
+        if len(line) < len(points):
+            axes.plot(*zip(*points, strict=True), marker=marker, color=colour, linestyle="none", alpha=0.4)
     if best is not None:
         x, y = places[str(best[0])], best[1]
         axes.plot([x], [y], marker="*", color=VERMILLION, markersize=14, linestyle="none", label="best")

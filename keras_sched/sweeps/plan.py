@@ -13,7 +13,7 @@ COUNT, DECADES = 5, 1.0
 
 What the benchmark of the suggestions advises (`python -m benchmarks.regret`).
 """
-_LONGER = 5  # times as long as the round before
+_LONGER = 10  # times as long as the round before; the same benchmark
 
 
 class Round(NamedTuple):

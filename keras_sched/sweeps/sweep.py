@@ -73,7 +73,7 @@ def sweep(
             ten, around the one that `lr_find` suggests.
         recipe: what makes the schedule of the arguments: a callback of this library, or a function that returns one.
         finalists: how many candidates the last round has, at least 1.
-        rounds: how many rounds there are, at least 1. Each is about five times as long as the one before it; where
+        rounds: how many rounds there are, at least 1. Each is about ten times as long as the one before it; where
             `epochs` are too few for that there are fewer. One round trains all candidates for all `epochs`.
         repeats: how often each is trained in a round, over other batches each time; the median counts.
         monitor: what decides: a name that is logged at an epoch's end, or `(name, "min")`, `(name, "max")` where Keras
@@ -279,7 +279,7 @@ def _monitor(monitor: Any, fit: Mapping[str, Any]) -> tuple[str, str] | None:
     validated = fit.get("validation_data") is not None or bool(fit.get("validation_split"))
     if monitor is None:
         return ("val_loss", "min") if validated else None
-    name, mode = (monitor, "auto") if isinstance(monitor, str) else (*monitor, "auto")[:2]
+    name, mode = monitor if isinstance(monitor, tuple) and len(monitor) == 2 else (monitor, "auto")
     if not isinstance(name, str) or mode not in {"auto", "min", "max"}:
         cure = "Pass for example `monitor='val_accuracy'`, or `monitor=('val_score', 'max')`."
         raise wrong_type(f"monitor={shown(monitor)}", "it is a name in the logs, or that and its mode", cure)

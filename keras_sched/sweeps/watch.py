@@ -159,22 +159,22 @@ class Watch(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _note(self, outcome: Outcome, value: float | None) -> None:
-        if value is not None:
+        if value is not None and not np.isfinite(value):
+            outcome.ended = NOT_FINITE
+        elif value is not None:
             outcome.values.append(value)
-            if outcome.ended == TRAINED and not np.isfinite(value):
-                outcome.ended = NOT_FINITE
 
     def _tail_losses(self, epoch: int) -> list[float | None]:
-        """The mean loss of each in the last tenth of all batches; `None` before it."""
-        none: list[float | None] = [None for _ in self.outcomes]
+        """At the end of the last epoch, the mean loss of each in the last tenth of all batches."""
         sums = self.source.sums() if self._tail_from is not None and epoch >= self._tail_from[0] else None
         if sums is None:
-            return none
+            return [None for _ in self.outcomes]
         for before, sign in ((self._before, -1), (self._tail, 1)):
             if before is not None:
                 sums = sums[0] + sign * before[0], sums[1] + sign * before[1]
         self._tail = sums
-        return [float(total) / float(count) if count else None for total, count in zip(*sums, strict=True)]
+        last = epoch + 1 == (self.params or {}).get("epochs")
+        return [float(total) / float(count) if last else None for total, count in zip(*sums, strict=True)]
 
     def _monitored(self, logs: Mapping[str, Any], outcome: Outcome) -> float | None:
         name, mode = self._monitor or ("loss", "min")
