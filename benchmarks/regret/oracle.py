@@ -37,15 +37,27 @@ class Oracle:
 
         `recipe` makes of a rate what to schedule; the rate and the momentum have to be in it.
         """
+        seeds = len(state[0][0])
+        which = np.repeat(np.arange(len(rates)), seeds), np.tile(np.arange(seeds), len(rates))
+        found, weights = self._trained(state, rates, which, epochs, recipe)
+        return found.reshape(len(rates), seeds), weights
+
+    def tried(self, state: State, rates: np.ndarray, epochs: int) -> np.ndarray:
+        """Train every seed's weights at rates of its own, (seeds, rates), for one cycle; the validation losses."""
+        seeds, count = rates.shape
+        which = np.arange(rates.size), np.repeat(np.arange(seeds), count)
+        return self._trained(state, rates.ravel(), which, epochs, one_cycle)[0].reshape(rates.shape)
+
+    def _trained(self, state: State, rates: Any, which: Any, epochs: int, recipe: Any) -> tuple[np.ndarray, State]:
+        """Train the pairs of (place of the rate, seed) in `which`."""
         steps, seeds = epochs * self.epoch, len(state[0][0])
         most = max(EPOCHS) * self.epoch
         rows = np.stack([self._window(recipe(float(rate)), steps, most) for rate in rates])
         batches = np.zeros((seeds, most, BATCH), "int32")
         for seed in range(seeds):
             batches[seed, :steps] = self._batches(seed, epochs)
-        which = np.repeat(np.arange(len(rates)), seeds), np.tile(np.arange(seeds), len(rates))
         found, weights = self._run(state, jnp.asarray(rows), jnp.asarray(batches), which, steps)
-        return np.asarray(found).reshape(len(rates), seeds), weights
+        return np.asarray(found), weights
 
     def untrained(self, state: State) -> float:
         """The validation loss of the weights as they are, the mean over seeds."""

@@ -2,14 +2,14 @@
 
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_sched.step.backend import TraceAgainError
 from keras_sched.step.jax import JaxStep
@@ -35,7 +35,7 @@ class Population:
 
     def __init__(self, step: JaxStep, tables: Sequence[Sequence[Table]], *, compare: bool) -> None:
         self.members = len(tables)
-        self.epoch_logs: dict[str, Any] = {}  # of each member, an array a name
+        self._logs: dict[str, Any] = {}  # of the epoch so far, an array of all members for each name
         self._step, self._tables, self._compare = step, tables, compare
         self._state: Any = None
         self._tested: Any = None
@@ -59,7 +59,7 @@ class Population:
 
     def begin_epoch(self) -> None:
         """The metrics of all members begin anew, as the model's do."""
-        self._fresh, self.epoch_logs = True, {}
+        self._fresh, self._logs = True, {}
 
     def begin_test(self) -> None:
         """The same, of an evaluation."""
@@ -79,9 +79,15 @@ class Population:
             logs, state = self._one_test(state, data)
         return logs, state
 
-    def metrics(self) -> list[Any]:
-        """The values of the model's metrics' variables, of all members."""
-        return self._state[3]
+    def logs_of_members(self) -> list[dict[str, float]]:
+        """What each of them would log at the end of the epoch."""
+        logs = {name: np.asarray(value) for name, value in self._logs.items()}
+        return [{name: float(value[member]) for name, value in logs.items()} for member in range(self.members)]
+
+    def sums(self, metric: Any) -> NDArray[Any]:
+        """What a metric of the mean has summed up so far, and the weights: (2, members)."""
+        places = [*map(id, self._step.model.metrics_variables)]
+        return np.stack([np.asarray(self._state[3][places.index(id(each))]) for each in (metric.total, metric.count)])
 
     def _one_batch(self, state: Any, data: Any) -> Any:
         parts = tuple(list(part) for part in state)
@@ -93,7 +99,7 @@ class Population:
             self._state = *self._state[:3], self._repeated(parts[3])
         self._fresh = False
         logs, self._state, first = self._run(self._state, data)
-        self.epoch_logs = dict(logs)
+        self._logs = dict(logs)
         return _first(logs), first
 
     def _one_test(self, state: Any, data: Any) -> Any:
@@ -101,7 +107,7 @@ class Population:
         weights, others, *rest = self._state
         logs, (_, others, self._tested) = self._test((weights, others, metrics), data)
         self._state = weights, others, *rest
-        self.epoch_logs |= {f"val_{name}": value for name, value in logs.items()}
+        self._logs |= {f"val_{name}": value for name, value in logs.items()}
         return _first(logs), _first((weights, others, self._tested))
 
     def _run(self, state: Any, data: Any) -> Any:
@@ -151,14 +157,3 @@ def _seconds(run: Callable[[Any], Any], state: Any) -> float:
         jax.block_until_ready(jax.tree.leaves(run(copy)))
         found.append(time.perf_counter() - began)
     return min(found[1:])
-
-
-def of_members(values: Mapping[str, Any], members: int) -> list[dict[str, float]]:
-    """{name: an array of all members} -> of each member {name: its number}."""
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return [{name: float(array[member]) for name, array in arrays.items()} for member in range(members)]
-
-
-def place_of(model: keras.Model, variable: Any) -> int:
-    """The place of a variable among those of the model's metrics."""
-    return [*map(id, model.metrics_variables)].index(id(variable))

@@ -9,6 +9,7 @@ import numpy as np
 from keras.src.backend.common import global_state  # noqa: TID251 - where Keras keeps its seed generator
 
 from keras_sched.errors import wrong_state
+from keras_sched.step.backend import backend
 from keras_sched.step.rng import keras_generator
 
 Packed = dict[str, Any]
@@ -17,7 +18,10 @@ Packed = dict[str, Any]
 def pack(model: keras.Model) -> Packed:
     """Everything, as NumPy arrays and Python objects that pickle."""
     generator, torch, tensorflow = keras_generator(), sys.modules.get("torch"), sys.modules.get("tensorflow")
+    loss: Any = model._compile_loss
     packed: Packed = {
+        # Before its first fit Keras takes a batch to look at, for which random numbers are drawn (JAX, PyTorch).
+        "looked": backend().looks_at_a_batch and loss is not None and bool(loss.built),
         "values": [np.array(keras.ops.convert_to_numpy(variable)) for variable in _variables(model)],
         "python": random.getstate(),
         "numpy": np.random.get_state(legacy=False),  # noqa: NPY002 - the global state has to travel

@@ -36,7 +36,8 @@ class Trial:
     @property
     def value(self) -> float:
         """What the trial is ranked by; not a number where it did not train to its end."""
-        return self.values[-1] if self.ended == TRAINED else math.nan
+        (*_, last) = (math.nan, *self.values)
+        return last if self.ended == TRAINED else math.nan
 
 
 @dataclass
@@ -117,7 +118,7 @@ class Sweep:
                 **trial.arguments,
                 "round": trial.round,
                 "epochs": trial.epochs,
-                self.monitor: trial.values[-1] if trial.values else math.nan,
+                self.monitor: trial.value,
                 "ended": trial.ended,
             }
             for trial in self.trials

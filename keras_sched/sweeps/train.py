@@ -1,5 +1,6 @@
 """The trainings of a sweep in one process: each from the same weights, optimizer state and random numbers."""
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from keras_sched.groups import Groups
 from keras_sched.snapshot import Snapshot
 from keras_sched.step import ScheduledFit
 from keras_sched.sweeps.found import TRAINED
-from keras_sched.sweeps.watch import Alone, Outcome, Source, Watch
+from keras_sched.sweeps.watch import Outcome, Watch
 
 NOTE = "... while `sweep` trained"
 """How the note begins that an error of a training has."""
@@ -50,12 +51,12 @@ class Job:
         return self.recipe(**arguments, **groups)
 
     def data(self) -> dict[str, Any]:
-        """The arguments of `fit` for the data, made anew where a function makes them."""
+        """The arguments of `fit` for the data, made anew where a function makes them; `None` where there is none."""
         made = self.x() if callable(self.x) else self.x
         if not callable(self.x) or not isinstance(made, tuple):
             return {"x": made, "y": self.y}
-        parts = dict(zip(("x", "y", "sample_weight"), keras.utils.unpack_x_y_sample_weight(made), strict=True))
-        return parts if parts["sample_weight"] is not None else {"x": parts["x"], "y": parts["y"]}
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(made)
+        return {"x": x, "y": y, "sample_weight": sample_weight}
 
 
 class Trainer:
@@ -72,29 +73,31 @@ class Trainer:
     def train(self, arguments: Mapping[str, Any], epochs: int) -> Outcome:
         """Train one candidate, as often as there are repeats."""
         job = self.job
-        return median([self.fit(Alone(job.model), [job.schedule(arguments)], epochs)[0] for _ in self.repeats()])
+        return median([self.fit(Watch(job.monitor), [job.schedule(arguments)], epochs)[0] for _ in self.repeats()])
 
     def repeats(self) -> Iterator[int]:
-        """From the same weights each time; the first from the same random numbers, the others from those that follow."""
+        """From the same weights each time, and from other random numbers, but the same ones for each candidate."""
         for number in range(self.job.repeats):
-            self.snapshot.rewind() if number else self.snapshot.restore()
+            if number == 0:
+                self.snapshot.restore()
+            else:  # a seed, since TensorFlow shuffles alike in every fit after one
+                self.snapshot.rewind()
+                keras.utils.set_random_seed(random.randrange(2**31))  # noqa: S311 - no secret
             yield number
 
-    def fit(self, source: Source, schedules: list[Any], epochs: int) -> list[Outcome]:
-        """One fit of the candidates that `source` knows."""
-        watch = Watch(self.job.monitor, source)
-        arguments: Any = self.job.fit | {key: value for key, value in self.job.data().items() if value is not None}
+    def fit(self, watch: Watch, schedules: list[Any], epochs: int) -> list[Outcome]:
+        """One fit, of the candidates that `watch` notes."""
+        job = self.job
+        arguments: Any = job.fit | {name: value for name, value in job.data().items() if value is not None}
         try:
-            self.job.model.fit(
-                epochs=epochs, verbose=0, callbacks=[*schedules, watch, *self.job.callbacks], **arguments
-            )
+            job.model.fit(epochs=epochs, verbose=0, callbacks=[*schedules, watch, *job.callbacks], **arguments)
         finally:
-            ScheduledFit.end_of(self.job.model)
+            ScheduledFit.end_of(job.model)
         return watch.outcomes
 
 
 def median(outcomes: list[Outcome]) -> Outcome:
-    """Of several trainings of one candidate, the median of each epoch; one that ended before its time is the outcome."""
+    """Of several trainings of one candidate, the median of each epoch, or the first one that ended before its time."""
     if len(outcomes) == 1:
         return outcomes[0]
     early = [each for each in outcomes if each.ended != TRAINED]

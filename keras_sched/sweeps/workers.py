@@ -1,5 +1,6 @@
 """The candidates of a round as tasks of an executor: each in a process that has its own copy of the model."""
 
+import copy
 import multiprocessing
 import pickle
 import threading
@@ -91,6 +92,8 @@ def train_there(key: str, packed: bytes, candidate: dict[str, Any], epochs: int)
         if key not in _TRAINERS:
             _TRAINERS.clear()
             job, state = pickle.loads(packed)  # noqa: S301 - packed by the sweep that sent it
+            if state["looked"]:
+                job.model.evaluate(**copy.deepcopy(job.data()), steps=1, verbose=0)
             travel.unpack(job.model, state)
             snapshot = Snapshot(job.model, None, None if callable(job.x) else job.x)
             snapshot.take()
