@@ -131,13 +131,14 @@ class _Bench:
                 self.model.set_weights(start)
                 keras.utils.set_random_seed(seed)
                 arguments = {"batch_size": 32, "verbose": 0, "validation_data": self.test}
-                self.history = fit_with(schedule, self.model, *self.data, epochs, None, False, 0, arguments)  # noqa: FBT003 - in order
+                x, y = self.data
+                self.history = fit_with(schedule, self.model, x, y, epochs, None, False, 0, arguments)  # noqa: FBT003
             logged = self.history.history
             losses.append(logged["val_loss"][self.epochs - 1])
             accuracies.append(logged["val_accuracy"][self.epochs - 1])
             reached = (number for number, one in enumerate(logged["val_accuracy"], start=1) if one >= GOAL)
             needed.append(next(reached, None))
-        print(f"{name:<16}{rate:>10.2e}{_mean(losses):>10}")
+        print(f"{name:<16}{rate:>10.2e}{_mean(losses):>18}")
         return Runs(name, rate, losses, accuracies, needed)
 
 

@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -111,11 +111,10 @@ class Population:
         return _first(logs), _first((weights, others, self._tested))
 
     def _run(self, state: Any, data: Any) -> Any:
-        while True:
-            try:
-                return self._train(state, data, self._windows)
-            except TraceAgainError:  # nothing was donated to a step that was not compiled
-                continue
+        try:
+            return self._train(state, data, self._windows)
+        except TraceAgainError:  # nothing was donated to a step that was not compiled
+            return self._run(state, data)
 
     def _repeated(self, values: Any) -> Any:
         return jax.tree.map(lambda value: jnp.repeat(value[None], self.members, axis=0), values)
@@ -132,7 +131,12 @@ class Population:
         alone = _seconds(lambda copy: self._step._one_batch(copy, data), state)
         together = _seconds(lambda copy: self._run(copy, data), self._repeated(state))
         if together >= alone * self.members:
-            raise OneByOneError
+            refuse()
+
+
+def refuse() -> NoReturn:
+    """Leave the fit, to train the candidates one by one."""
+    raise OneByOneError
 
 
 def _train(step: JaxStep, state: Any, data: Any, windows: Any) -> Any:

@@ -1,5 +1,6 @@
 """TensorFlow: the windows are variables that the compiled step captures."""
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -181,3 +182,19 @@ def _context() -> Any:
 
 def _variable(value: Any) -> tf.Variable:
     return tf.Variable(value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+
+
+def packed_random() -> Any:
+    """The seeds of TensorFlow's operations."""
+    context: Any = _context()
+    numbers = getattr(context, "_rng", None)
+    return context._seed, None if numbers is None else numbers.getstate()
+
+
+def unpack_random(packed: Any) -> None:
+    """Set what `packed_random` gave."""
+    context, (seed, state) = _context(), packed
+    context._seed, context._rng = seed, None
+    if state is not None:
+        context._rng = random.Random()  # noqa: S311 - as TensorFlow has it
+        context._rng.setstate(state)

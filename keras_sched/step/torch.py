@@ -145,3 +145,13 @@ def _tensor(name: str, find: Callable[[], Any]) -> Content:
     with torch.no_grad():
         flat = find().detach().to("cpu", copy=True).contiguous().reshape(-1)
     return Content(name, [flat.view(torch.uint8).numpy()], put_back)
+
+
+def packed_random() -> Any:
+    """The state of PyTorch's random numbers on the host, as an array."""
+    return torch.get_rng_state().numpy()
+
+
+def unpack_random(packed: Any) -> None:
+    """Set what `packed_random` gave."""
+    torch.set_rng_state(torch.from_numpy(packed))

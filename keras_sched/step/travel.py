@@ -1,8 +1,9 @@
 """What a training begins from, packed to be unpacked in another process: weights, optimizer state, random numbers."""
 
+import importlib
 import random
 import sys
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -14,26 +15,22 @@ from keras_sched.step.rng import keras_generator
 
 Packed = dict[str, Any]
 
+_LIBRARIES = ("torch", "tensorflow")
+
 
 def pack(model: keras.Model) -> Packed:
     """Everything, as NumPy arrays and Python objects that pickle."""
-    generator, torch, tensorflow = keras_generator(), sys.modules.get("torch"), sys.modules.get("tensorflow")
-    loss: Any = model._compile_loss
-    packed: Packed = {
+    generator, loss = keras_generator(), cast(Any, model._compile_loss)
+    return {
         # Before its first fit Keras takes a batch to look at, for which random numbers are drawn (JAX, PyTorch).
         "looked": backend().looks_at_a_batch and loss is not None and bool(loss.built),
         "values": [np.array(keras.ops.convert_to_numpy(variable)) for variable in _variables(model)],
         "python": random.getstate(),
         "numpy": np.random.get_state(legacy=False),  # noqa: NPY002 - the global state has to travel
         "keras": None if generator is None else np.array(keras.ops.convert_to_numpy(generator.state)),
+        # PyTorch's and TensorFlow's wherever they are loaded: the data may come from there on any backend.
+        "libraries": {name: _library(name).packed_random() for name in _LIBRARIES if name in sys.modules},
     }
-    if torch is not None:
-        packed["torch"] = torch.get_rng_state().numpy()
-    if tensorflow is not None:
-        context = _context()
-        numbers = getattr(context, "_rng", None)
-        packed["tensorflow"] = context._seed, None if numbers is None else numbers.getstate()
-    return packed
 
 
 def unpack(model: keras.Model, packed: Packed) -> None:
@@ -56,15 +53,8 @@ def unpack(model: keras.Model, packed: Packed) -> None:
         generator = keras.random.SeedGenerator(0)
         generator.state.assign(packed["keras"])
     global_state.set_global_attribute("global_seed_generator", generator)
-    if "torch" in packed:
-        import torch
-
-        torch.set_rng_state(torch.from_numpy(packed["torch"]))
-    if "tensorflow" in packed:
-        context, (seed, state) = _context(), packed["tensorflow"]
-        context._seed, context._rng = seed, state and random.Random()  # noqa: S311 - as TensorFlow has it
-        if state is not None:
-            context._rng.setstate(state)
+    for name, numbers in packed["libraries"].items():
+        _library(name).unpack_random(numbers)
 
 
 def _variables(model: keras.Model) -> list[Any]:
@@ -72,7 +62,5 @@ def _variables(model: keras.Model) -> list[Any]:
     return [*model.trainable_variables, *model.non_trainable_variables, *model.optimizer.variables]
 
 
-def _context() -> Any:
-    from tensorflow.python.eager import context
-
-    return context.context()
+def _library(name: str) -> Any:
+    return importlib.import_module(f"keras_sched.step.{name}")

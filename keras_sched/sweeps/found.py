@@ -49,6 +49,14 @@ class Sweep:
         monitor: the name of the value that they are ranked by.
         lower_is_better: whether the lowest is the best.
         rate: the recipe's argument for the learning rate.
+
+    Example:
+        >>> from keras_sched.sweeps import Sweep, Trial
+        >>> found = Sweep([Trial({"lr_max": 0.1}, 1, 2, (0.5, 0.4)), Trial({"lr_max": 0.01}, 1, 2, (0.7, 0.6))])
+        >>> found
+        Sweep(best={'lr_max': 0.1}, loss=0.4, 2 trials, 4 epochs)
+        >>> found.lr, found.cost, found.trials[1].value
+        (0.1, 4, 0.6)
     """
 
     trials: list[Trial] = field(default_factory=list)

@@ -28,7 +28,7 @@ from keras_sched.step.state import is_built
 from keras_sched.sweeps.found import DIVERGED, TRAINED, Sweep, Trial
 from keras_sched.sweeps.plan import Round, grid, rates_around, rounds_of
 from keras_sched.sweeps.shown import Shown
-from keras_sched.sweeps.together import cannot, train_together, why_not
+from keras_sched.sweeps.together import refuse, train_together, why_not
 from keras_sched.sweeps.train import Job, Trainer, said_of
 from keras_sched.sweeps.watch import Outcome
 from keras_sched.sweeps.workers import Workers
@@ -181,7 +181,7 @@ class _Halving:
         """The outcomes of candidates trained side by side; `None` where they are to be trained one by one."""
         reason = None if self._population is False else why_not(self._trainer, candidates)
         if self._population is True and reason is not None and len(candidates) > 1:
-            raise cannot(reason)
+            refuse(reason)
         if self._population is False or reason is not None:
             return None
         outcomes = train_together(self._trainer, candidates, epochs, measure=self._population == "auto")

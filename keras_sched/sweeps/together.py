@@ -51,9 +51,9 @@ def why_not(trainer: Trainer, candidates: list[dict[str, Any]]) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def cannot(found: str) -> RuntimeError:
-    """Why there is no population, where one was asked for."""
-    return wrong_state(found, "a population is trained in one compiled step of JAX", "Leave `population=True` out.")
+def refuse(found: str) -> NoReturn:
+    """Say why there is no population, where one was asked for."""
+    raise wrong_state(found, "a population is trained in one compiled step of JAX", "Leave `population=True` out.")
 
 
 class _Together(Watch):
@@ -116,8 +116,6 @@ class _Together(Watch):
         return [inner.table for inner in scheduled]
 
     def _refuse(self, found: str) -> NoReturn:
-        from keras_sched.step.population import OneByOneError
+        from keras_sched.step import population
 
-        if self._measure:
-            raise OneByOneError
-        raise cannot(found)
+        population.refuse() if self._measure else refuse(found)
