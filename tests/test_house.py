@@ -24,7 +24,7 @@ THEIRS = house.vocabulary(Path(keras.__file__).parent)
 MOST_LINES, MOST_LINES_IN_ALL = 300, 12_000
 # Without what schedules other things than an optimizer's hyper-parameters, and what only a sweep needs, which stand in
 # files of their own.
-MOST_LINES_OF_THE_SEAM, MOST_PRIVATE_NAMES = 2_700, 28
+MOST_LINES_OF_THE_SEAM, MOST_PRIVATE_NAMES = 2_725, 28
 BESIDE_THE_OPTIMIZER = {"objects.py", "scalar.py", "population.py", "travel.py"}
 
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.path.as_posix())

@@ -200,6 +200,14 @@ def test_a_candidate_that_diverges_is_out_and_listed(model, start):
     assert found.lr in {0.01, 0.1}
 
 
+def test_a_candidate_that_learns_slowly_has_not_diverged():
+    model, (x, _) = mlp(keras.optimizers.Adam(0.01)), data()
+    found = sweep(model, x, 0 * x[:, :1], epochs=4, over={"lr_max": [1e-5, 0.05]}, rounds=1, **QUIET)
+    slow, fast = found.trials
+    assert (slow.ended, fast.ended) == ("trained", "trained")
+    assert max(slow.values) > 4 * max(fast.values[1:])
+
+
 def test_one_whose_loss_is_not_finite_is_out_at_once():
     model = mlp(keras.optimizers.SGD(0.01))
     found = sweep(model, *data(), epochs=3, over={"lr_max": [0.01, 1e30]}, rounds=1, population=False, **QUIET)
@@ -352,7 +360,7 @@ def test_an_error_says_which_candidate_it_was(model, start):
     dies = Dies("on_train_batch_end", RuntimeError("on purpose"))
     with pytest.raises(RuntimeError, match="on purpose") as caught:
         swept(model, start, over={"lr_max": [0.1]}, callbacks=[dies], epochs=2, rounds=1)
-    assert caught.value.__notes__ == ["... while `sweep` trained lr_max=0.1 for 2 epochs"]
+    assert caught.value.__notes__ == ["... while `sweep` tried lr_max=0.1"]
 
 
 # What it says, before and after

@@ -164,8 +164,10 @@ class _Halving:
                 self._take(candidate, outcome, number, planned.epochs)
             self._leave_out_diverged(outcomes)
             candidates = [dict(trial.arguments) for trial in self._found.ranked(number)]
-            self._check_left(candidates)
+            if not candidates:
+                break
             self._progress.round(number, candidates)
+        self._found.best  # noqa: B018 - says so where there is none
 
     def _outcomes(self, candidates: Candidates, epochs: int) -> Iterator[Outcome]:
         if self._workers is not None:
@@ -174,7 +176,7 @@ class _Halving:
             yield from together
         else:
             for candidate in candidates:
-                with said_of(candidate, epochs):
+                with said_of(candidate):
                     yield self._trainer.train(candidate, epochs)
 
     def _together(self, candidates: Candidates, epochs: int) -> list[Outcome] | None:
@@ -195,16 +197,12 @@ class _Halving:
         self._progress.trial(trial, self._found, planned * self._trainer.job.repeats)
 
     def _leave_out_diverged(self, outcomes: list[Outcome]) -> None:
-        """One that was lost in its very first batches has nothing of its own to be compared with."""
+        """One that was lost in its very first batches is compared with what the others began with."""
         first = np.nanmin([np.inf, *(outcome.first for outcome in outcomes)])
         trials = self._found.trials[-len(outcomes) :]
         for place, (trial, outcome) in enumerate(zip(trials, outcomes, strict=True), start=-len(outcomes)):
             if trial.ended == TRAINED and np.isfinite(first) and outcome.worse_than(first):
                 self._found.trials[place] = replace(trial, ended=DIVERGED)
-
-    def _check_left(self, candidates: Candidates) -> None:
-        if not candidates:
-            self._found.best  # noqa: B018 - says that there is none
 
 
 def _suggested(job: Job, cache_dir: Any) -> Candidates:
@@ -268,7 +266,7 @@ def _check_given(model: Any, x: Any, fit: Mapping[str, Any], population: Any, ex
 def _check_candidates(job: Job, candidates: Candidates) -> None:
     """Raise what the schedules would raise before their first batch."""
     for candidate in candidates:
-        with said_of(candidate, 1):
+        with said_of(candidate):
             schedule = job.schedule(candidate)
             if isinstance(schedule, Scheduler) and is_built(job.model):
                 schedule.check(job.model)

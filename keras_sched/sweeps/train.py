@@ -16,8 +16,8 @@ from keras_sched.step import ScheduledFit
 from keras_sched.sweeps.found import TRAINED
 from keras_sched.sweeps.watch import Outcome, Watch
 
-NOTE = "... while `sweep` trained"
-"""How the note begins that an error of a training has."""
+NOTE = "... while `sweep` tried"
+"""How the note begins that an error of a candidate has."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,12 @@ def median(outcomes: list[Outcome]) -> Outcome:
 
 
 @contextmanager
-def said_of(arguments: Mapping[str, Any], epochs: int) -> Iterator[None]:
+def said_of(arguments: Mapping[str, Any]) -> Iterator[None]:
     """Let an error say which candidate it was."""
     told = ", ".join(f"{name}={shown(value)}" for name, value in arguments.items())
     try:
         with speaking_as("sweep"):
             yield
     except Exception as error:
-        error.add_note(f"{NOTE} {told} for {epochs} epoch{'s' * (epochs > 1)}")
+        error.add_note(f"{NOTE} {told}")
         raise

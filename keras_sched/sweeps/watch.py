@@ -28,8 +28,8 @@ class Outcome:
     values: list[float] = field(default_factory=list)
     ended: str = TRAINED
     epochs: int = 0
-    first: float = np.nan  # the loss of the training at first
-    last: float = np.nan  # and at last
+    first: float = np.nan  # the loss of the first few batches
+    last: float = np.nan  # and of the last epoch
     sign: int = 1  # -1 where the highest value is the best
 
     def note(self, loss: float) -> None:
@@ -76,13 +76,13 @@ class Watch(keras.callbacks.Callback):
         given = self.params or {}
         steps, epochs = given.get("steps") or 0, given.get("epochs") or 0
         self._last = epochs - 1
-        self._stride = max(_BATCHES, steps // 8)
+        self._stride, self._early = max(_BATCHES, steps // 8), max(1, min(4, steps // 4))
         wanted = steps and self._monitor is None and _mean_loss(self._trained()) is not None
         self._tail_from = divmod(steps * epochs - -(-steps * epochs // 10), steps) if wanted else (epochs, 0)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Begin to count its batches."""
-        self._next, self._epoch = self._stride, epoch
+        self._next, self._epoch = self._stride if epoch else self._early, epoch
         self._before: Any = None  # what was summed up before the last tenth
         for outcome in self._running():
             outcome.epochs += 1
@@ -92,8 +92,8 @@ class Watch(keras.callbacks.Callback):
         last = batch + batches_per_call(self._trained()) - 1  # of this call
         if self._before is None and self._epoch == self._tail_from[0] and last >= self._tail_from[1]:
             self._before = self.sums(_mean_loss(self._trained()))
-        if last >= self._next:
-            self._next = last + self._stride
+        if batch >= self._next:
+            self._next = batch + self._stride
             self._look()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -88,7 +88,7 @@ class Workers:
 
 def train_there(key: str, packed: bytes, candidate: dict[str, Any], epochs: int) -> Outcome:
     """The task: train one candidate in a worker, which keeps the model, and its compiled step, for the next one."""
-    with _ONE_AT_A_TIME, said_of(candidate, epochs):
+    with _ONE_AT_A_TIME, said_of(candidate):
         if key not in _TRAINERS:
             _TRAINERS.clear()
             job, state = pickle.loads(packed)  # noqa: S301 - packed by the sweep that sent it
