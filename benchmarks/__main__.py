@@ -11,7 +11,7 @@ from pathlib import Path
 
 from keras_sched.backend_choice import installed_backends
 
-NAMES = ("step_overhead", "compiles", "lr_find", "schedules", "scaling", "large", "import_time")
+NAMES = ("step_overhead", "compiles", "lr_find", "sweep", "schedules", "scaling", "large", "import_time")
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ from keras_sched import (
     sgdr,
     triangular,
     warmup_cosine,
+    warmup_linear,
     warmup_stable_decay,
 )
 
@@ -38,10 +39,12 @@ SLOW = ("ConvNet", "transformer", "GRU", "Dropout")
 SCHEDULES: dict[str, Callable[[float], dict[str, Any]]] = {
     "constant": lambda rate: {"lr": SchedNo(rate, rate)},
     "cosine to 0 (Keras' CosineDecay)": lambda rate: {"lr": SchedCos(rate, 0.0)},
+    "reduced on plateaus (Keras' ReduceLROnPlateau)": lambda rate: {"lr": SchedNo(rate, rate)},
     "one_cycle": one_cycle,
     "one_cycle without momentum": lambda rate: one_cycle(rate, moms=None),
     "flat_cos": flat_cos,
     "warmup_cosine": warmup_cosine,
+    "warmup_linear": warmup_linear,
     "warmup_stable_decay": warmup_stable_decay,
     "inverse_sqrt": lambda rate: inverse_sqrt(rate, lr_final=rate * 0.05**0.5),
     "sgdr, 2 cycles": lambda rate: sgdr(rate, n_cycles=2),
@@ -49,15 +52,15 @@ SCHEDULES: dict[str, Callable[[float], dict[str, Any]]] = {
 }
 
 
-def best_losses(task: Task, optimizer: str) -> dict[str, np.ndarray]:
-    """Of each schedule the best loss after each of `LENGTHS`, over the untrained one, with `FLOOR` added."""
+def best_losses(task: Task, optimizer: str, schedules: list[str]) -> dict[str, np.ndarray]:
+    """Of each of these schedules the best loss after each of `LENGTHS`, over the untrained one, with `FLOOR` added."""
     data, state = start(task, SEEDS)
     oracle = Oracle(task, task.model(data, 0), OPTIMIZERS[optimizer](), data)
     untrained = oracle.untrained(state)
     found = {}
-    for name, recipe in SCHEDULES.items():
-        with_momentum = _with_momentum(recipe)
-        losses = [oracle.losses(state, RATES, epochs, with_momentum)[0] for epochs in LENGTHS]
+    for name in schedules:
+        recipe, reducing = _with_momentum(SCHEDULES[name]), name.startswith("reduced")
+        losses = [oracle.losses(state, RATES, epochs, recipe, reducing=reducing)[0] for epochs in LENGTHS]
         capped = np.minimum(np.nan_to_num(np.array(losses), nan=np.inf), WORST * untrained)
         found[name] = capped.mean(2).min(1) / untrained + FLOOR
     return found
@@ -77,14 +80,16 @@ def epochs_needed(losses: np.ndarray, goal: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=int, help="only the first so many")
+    parser.add_argument("--only", nargs="*", choices=SCHEDULES, metavar="schedule", help="these, beside the constant")
     options = parser.parse_args()
+    schedules = ["constant", *options.only] if options.only else list(SCHEDULES)
     tasks = [task for task in DEVELOPMENT + TEST if not any(word in task.name for word in SLOW)][: options.tasks]
     found = []
     for task in tasks:
-        found += [best_losses(task, optimizer) for optimizer in OPTIMIZERS]
+        found += [best_losses(task, optimizer, schedules) for optimizer in OPTIMIZERS]
         print(task.name, file=sys.stderr, flush=True)
     rows: list[list[Any]] = []
-    for name in SCHEDULES:
+    for name in schedules:
         ratios = np.array([each[name] / each["constant"] for each in found])
         needed = [epochs_needed(each[name], each["constant"][-1]) for each in found]
         means = np.exp(np.log(ratios).mean(0)).tolist()

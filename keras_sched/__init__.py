@@ -56,7 +56,7 @@ from keras_sched.schedule import AnnealedSchedule
 __all__ = ["ParamScheduler", "OneCycle", "FlatCos", "SGDR", "WarmupStableDecay", "WarmupCosine", "WarmupLinear"]
 __all__ += ["InverseSqrt", "Triangular", "LogHyperParameters"]
 __all__ += ["fit_one_cycle", "fit_flat_cos", "fit_sgdr", "fine_tune"]
-__all__ += ["lr_find", "LRFinder", "find_optimal_lr", "plot_lr_find"]
+__all__ += ["lr_find", "LRFinder", "find_optimal_lr", "plot_lr_find", "sweep", "Sweep"]
 __all__ += ["halfway", "valley", "slide", "minimum", "steep", "min_grad", "inflection", "NoSuggestion"]
 __all__ += ["one_cycle", "flat_cos", "sgdr", "warmup_stable_decay", "warmup_cosine", "warmup_linear", "inverse_sqrt"]
 __all__ += ["triangular", "plot_sched"]
@@ -73,6 +73,7 @@ _LATER = {
     "lr_finder": ("LRFinder", "lr_find"),
     "optimal_lr": ("find_optimal_lr",),
     "plot": ("plot_lr_find", "plot_sched"),
+    "sweeps": ("Sweep", "sweep"),
     "suggest": ("halfway", "inflection", "min_grad", "minimum", "slide", "steep", "valley"),
 }
 
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from keras_sched.optimal_lr import find_optimal_lr
     from keras_sched.plot import plot_lr_find, plot_sched
     from keras_sched.suggest import halfway, inflection, min_grad, minimum, slide, steep, valley
+    from keras_sched.sweeps import Sweep, sweep
 
     __version__: str
 else:

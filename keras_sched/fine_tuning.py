@@ -14,7 +14,7 @@ from keras_sched.arguments import names_checked
 from keras_sched.callbacks import DEFAULT_MOMS, OneCycle
 from keras_sched.errors import advise, check_compiled, check_no_named_tuple, check_positive, check_whole
 from keras_sched.fit import History, as_list, fit_with
-from keras_sched.freezing import _DIVIDED, freeze_to, is_frozen, reset_optimizer
+from keras_sched.freezing import DIVIDED, freeze_to, is_frozen, reset_optimizer
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import LearningRate
 from keras_sched.step import trained_set
@@ -156,7 +156,7 @@ def _train_from(first: int, model: keras.Model, parts: Sequence[list[keras.Varia
     """Let the groups from `first` on train, without what was frozen before."""
     if any(parts):
         freeze_to(model, sum(map(bool, parts[:first])), groups=[part for part in parts if part])
-        _DIVIDED[model] = groups  # for a later `freeze`, as if it had been divided by these
+        DIVIDED[model] = groups  # for a later `freeze`, as if it had been divided by these
 
 
 def _stopped_after(epochs: int, callbacks: Sequence[Any]) -> bool:

@@ -12,7 +12,7 @@ from keras_sched.groups import Groups, check_built, most_groups, resolve_groups
 from keras_sched.step import ScheduledFit, trained_set
 
 # What each model was last divided into, kept outside of it: a model is saved and copied as if there were no groups.
-_DIVIDED: WeakKeyDictionary[keras.Model, Groups] = WeakKeyDictionary()
+DIVIDED: WeakKeyDictionary[keras.Model, Groups] = WeakKeyDictionary()
 
 
 @names_checked
@@ -95,7 +95,7 @@ def is_frozen(model: keras.Model, groups: Groups | None = None) -> bool:
         True
     """
     check_built(model)
-    if groups is None and model not in _DIVIDED and most_groups(model) < 2:
+    if groups is None and model not in DIVIDED and most_groups(model) < 2:
         return False
     divided = _divide(model, groups)
     training = {id(variable) for variable in model.trainable_variables}
@@ -130,7 +130,7 @@ def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool
     new = trained_set.new_optimizer(model) if model.compiled and model.optimizer is not None else None
     changed = trained_set.set_trained(model, training, norms)
     if groups is not None:
-        _DIVIDED[model] = groups
+        DIVIDED[model] = groups
     if new is not None and not trained_set.fits(model):
         trained_set.begin_anew(model, new)
     elif changed and model.compiled:
@@ -149,5 +149,5 @@ def _start(n: int, count: int) -> int:
 
 
 def _divide(model: keras.Model, groups: Groups | None) -> list[list[keras.Variable]]:
-    chosen = _DIVIDED.get(model, 2) if groups is None else groups
+    chosen = DIVIDED.get(model, 2) if groups is None else groups
     return resolve_groups(model, chosen, variables=trained_set.can_train(model))

@@ -40,7 +40,7 @@ class TensorFlowGAN(GAN):
     def train_step(self, data):
         import tensorflow as tf
 
-        x, _ = data
+        (x, _), value = data, None
         for loss, part, optimizer in self.turns(x):
             with tf.GradientTape() as tape:
                 value = loss()
@@ -58,7 +58,7 @@ class TorchGAN(TensorFlowGAN):
     def train_step(self, data):
         import torch
 
-        x, _ = data
+        (x, _), value = data, None
         for loss, part, optimizer in self.turns(x):
             self.zero_grad()
             value = loss()

@@ -43,7 +43,7 @@ def test_the_tables_kept_are_those_of_what_was_measured(kept):
 @pytest.mark.parametrize("half", ["development", "test"])
 def test_what_is_suggested_by_default_loses_the_least_of_one_shot_rules(half, kept):
     rows = {row["rate from"]: row for row in kept[f"regret, {half} half"]}
-    others = [name for name in rows if name != "halfway" and not name.startswith("best of")]
+    others = [name for name in rows if name not in {"halfway", "sweep"} and not name.startswith("best of")]
     assert len(others) == 10
     for column in ("median regret", "p90 regret"):
         assert rows["halfway"][column] < min(rows[name][column] for name in others)
@@ -56,7 +56,14 @@ def test_the_page_tells_the_numbers_of_the_table(kept):
     assert [line[0].strip("`") for line in told] == [row["rate from"] for row in rows]
     for line, row in zip(told, rows, strict=True):
         assert line[1:3] == [f"{row['median regret']:.2f}", f"{row['p90 regret']:.2f}"]
-        assert line[4:] == [row["above 2"], row["diverged"], row["no answer"]]
+        assert line[4:] == [row["above 2"], row["diverged"], row["no answer"], row["trainings"]]
+
+
+def test_a_sweep_loses_next_to_nothing_at_the_cost_of_four_trainings(kept):
+    rows = {row["rate from"]: row for row in kept["regret, test half"]}
+    assert rows["sweep"]["median regret"] <= 1.05
+    assert rows["sweep"]["p90 regret"] <= 1.2
+    assert float(rows["sweep"]["trainings"]) <= 4
 
 
 BY_HAND = """

@@ -37,6 +37,7 @@ SIGNATURES = {
     "SchedNo": "start, end",
     "SchedOneMinusSqrt": "start, end",
     "SchedPoly": "start, end, power",
+    "Sweep": None,
     "Triangular": "...",
     "WarmupCosine": "...",
     "WarmupLinear": "...",
@@ -83,6 +84,11 @@ SIGNATURES = {
     "sgdr": "lr_max, *, n_cycles, cycle_mult=2, cycle_decay=1., warmup=0.",
     "slide": f"{SUGGESTION}, lr_diff=15, thresh=.005, adjust_value=1.",
     "steep": SUGGESTION,
+    "sweep": (
+        "model, x, y=None, *, epochs, over=None, recipe=keras_sched.OneCycle, finalists=3, rounds=3, repeats=1, "
+        "monitor=None, population='auto', executor=None, show_plot=True, cache_dir=None, verbose='auto', "
+        "callbacks=None, groups=None, ..."
+    ),
     "triangular": "lr_min, lr_max, *, n_cycles, mode='triangular', gamma=.1",
     "unfreeze": "model, ...",
     "valley": SUGGESTION,

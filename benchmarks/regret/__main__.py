@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.regret.picture import draw
 from benchmarks.regret.regrets import COLUMNS, tell
 from benchmarks.regret.rules import RULES, WITHOUT_SEARCH
+from benchmarks.regret.sweeps import swept
 from benchmarks.regret.tasks import DEVELOPMENT, OPTIMIZERS, TEST
 from benchmarks.side_by_side import report
 
@@ -47,6 +48,7 @@ def print_tables(record: dict[str, Any]) -> None:
     rates = np.array(record["rates"])
     for half in HALVES:
         named = {name: tell(rule, record[half], rates) for name, rule in RULES.items()}
+        named["sweep"] = tell(RULES["halfway"], record[half], rates, sweeps=swept)
         named |= {name: tell(rule, record[half], rates, searches=False) for name, rule in WITHOUT_SEARCH.items()}
         tasks = len({measured["task"] for measured in record[half]})
         cells = len(next(iter(named.values())).regrets)

@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.regret.data import Data
 from benchmarks.regret.oracle import Oracle, State
 from benchmarks.regret.regrets import NUM_IT, WORST
+from benchmarks.regret.sweeps import add_trainings
 from benchmarks.regret.tasks import BATCH, EPOCHS, OPTIMIZERS, Task
 from keras_sched import lr_find
 
@@ -27,7 +28,7 @@ def measure(task: Task, optimizer: str, rates: np.ndarray, seeds: int) -> Measur
     oracle = Oracle(task, model, OPTIMIZERS[optimizer](), data)
     untrained = oracle.untrained(state)
     losses = {epochs: np.nan_to_num(oracle.losses(state, rates, epochs)[0], nan=np.inf) for epochs in EPOCHS}
-    return {
+    measured = {
         "task": task.name,
         "optimizer": optimizer,
         "batches": oracle.epoch,
@@ -35,6 +36,8 @@ def measure(task: Task, optimizer: str, rates: np.ndarray, seeds: int) -> Measur
         "losses": {str(epochs): _short(np.minimum(of, WORST * untrained).mean(1)) for epochs, of in losses.items()},
         "searches": [_search(task, model, optimizer, data, state, seed) for seed in range(SEARCHES)],
     }
+    add_trainings(measured, oracle, state)
+    return measured
 
 
 def start(task: Task, seeds: int) -> tuple[Data, State]:

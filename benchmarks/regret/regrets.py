@@ -70,6 +70,8 @@ class Search:
     optimizer: str
     seed: int
     raw_losses: np.ndarray
+    trained: dict[str, list[float]]
+    """{epochs: the validation loss of each rate that a sweep tries}."""
 
     @cached_property
     def curve(self) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +100,7 @@ def cells_of(measured: dict[str, Any], rates: np.ndarray) -> list[Cell]:
 def searches_of(measured: dict[str, Any]) -> list[Search]:
     """The searches of one task and optimizer."""
     return [
-        Search(measured["task"], measured["optimizer"], seed, np.array(search["raw_losses"]))
+        Search(measured["task"], measured["optimizer"], seed, np.array(search["raw_losses"]), search.get("trained", {}))
         for seed, search in enumerate(measured["searches"])
     ]
 
@@ -111,6 +113,7 @@ class Told:
     distances: list[float]
     diverged: list[bool]
     batches: list[int]
+    trainings: list[float]
     silent: int = 0
 
     def row(self) -> list[Any]:
@@ -125,6 +128,7 @@ class Told:
             f"{np.mean(self.diverged):.0%}",
             f"{self.silent / len(regrets):.0%}",
             round(float(np.mean(self.batches))),
+            f"{np.mean(self.trainings):.1f}",
         ]
 
 
@@ -138,16 +142,24 @@ COLUMNS = [
     "diverged",
     "no answer",
     "batches",
+    "trainings",
 ]
 
 
-def tell(rule: Rule, all_measured: list[dict[str, Any]], rates: np.ndarray, *, searches: bool = True) -> Told:
+def tell(
+    rule: Rule,
+    all_measured: list[dict[str, Any]],
+    rates: np.ndarray,
+    *,
+    searches: bool = True,
+    sweeps: Callable[["Search", int], tuple[float, int]] | None = None,
+) -> Told:
     """Ask a rule about each search, and look its rate up in the cells of that task and optimizer.
 
-    Of several rates the best counts, and the training of all. Where there is no answer, the optimizer's default rate
-    stands in.
+    Of several rates the best counts, and the training of all; `sweeps`, where given, finds another rate for a length by
+    training. Where there is no answer, the optimizer's default rate stands in.
     """
-    told = Told([], [], [], [])
+    told = Told([], [], [], [], [])
     for measured in all_measured:
         cells = cells_of(measured, rates)
         for search in searches_of(measured):
@@ -160,10 +172,12 @@ def tell(rule: Rule, all_measured: list[dict[str, Any]], rates: np.ndarray, *, s
                 suggested = DEFAULT_RATES[search.optimizer]
             tried = [suggested] if isinstance(suggested, float) else list(suggested)
             for cell in cells:
-                rate = min(tried, key=cell.loss)
+                rate, epochs = min(tried, key=cell.loss), cell.epochs * len(tried) * (len(tried) > 1)
+                if sweeps is not None:
+                    rate, epochs = sweeps(search, cell.epochs)
                 told.regrets.append(cell.regret(rate))
                 told.distances.append(cell.distance(rate))
                 told.diverged.append(cell.loss(rate) > cell.untrained)
-                trained = cell.epochs * measured["batches"] * len(tried) if len(tried) > 1 else 0
-                told.batches.append(trained + (len(search.raw_losses) if searches else 0))
+                told.batches.append(epochs * measured["batches"] + (len(search.raw_losses) if searches else 0))
+                told.trainings.append(epochs / cell.epochs)
     return told

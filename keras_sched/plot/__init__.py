@@ -6,3 +6,4 @@ Nothing opens a window by itself. A new figure is pyplot's own, so that a notebo
 from keras_sched.plot.canvas import png
 from keras_sched.plot.schedules import plot_hps, plot_sched
 from keras_sched.plot.search import plot_extrema, plot_lr_find
+from keras_sched.plot.sweep import plot_sweep

@@ -153,6 +153,7 @@ class Backend(ABC):
     step: type[ScheduledStep]
     compiles = True  # whether a step is compiled with Python numbers as constants
     traces_conditions = False  # whether both branches of a condition run while it is traced, also in an eager loop
+    side_by_side = False  # whether one step can train several candidates: `population.py`
     looks_at_a_batch = True  # whether a model's first `fit` takes a batch to build from
 
     @abstractmethod

@@ -109,8 +109,6 @@ class ScheduledFit:
             self.end()
             raise
 
-    # While the fit runs
-
     def begin_epoch(self, row: int | None) -> None:
         """Let the coming batch take row `row`; the one after the last where that is not known."""
         if self._in_epoch:
@@ -163,8 +161,6 @@ class ScheduledFit:
     def last_value(self, inner: InnerOptimizer, attribute: str) -> NDArray[np.float64]:
         """The value of the last batch run, (groups,), or before any that of the first one to come."""
         return inner.last_value(attribute, self.rows_run(inner))
-
-    # Inside
 
     def scheduled(self) -> list[InnerOptimizer]:
         """The inner optimizers that have a schedule, in the order of the step's overrides."""

@@ -165,6 +165,7 @@ class JaxBackend(Backend):
 
     step = JaxStep
     traces_conditions = True
+    side_by_side = True
 
     def private_names(self) -> dict[str, Any]:
         optimizer = keras.optimizers.SGD(name="specimen")

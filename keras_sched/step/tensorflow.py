@@ -113,7 +113,7 @@ class TensorFlowBackend(Backend):
     looks_at_a_batch = False
 
     def private_names(self) -> dict[str, Any]:
-        return {"TensorFlow's context": _context()}
+        return {"TensorFlow's context": operations_context()}
 
     def being_traced(self, arguments: Any) -> bool:
         tensors = [leaf for leaf in tf.nest.flatten(arguments) if tf.is_tensor(leaf)]
@@ -149,7 +149,7 @@ class TensorFlowBackend(Backend):
 
 def random_states() -> Iterator[tuple[str, Callable[[], None]]]:
     """Remember the seeds of TensorFlow's operations; the calls put them back."""
-    context: Any = _context()
+    context: Any = operations_context()
     seed, generator = context._seed, getattr(context, "_rng", None)  # there is none until `tf.random.set_seed`
     state = generator and generator.getstate()
 
@@ -171,7 +171,8 @@ def random_states() -> Iterator[tuple[str, Callable[[], None]]]:
         yield "TensorFlow's generator", partial(made.state.assign, made.state.numpy())
 
 
-def _context() -> Any:
+def operations_context() -> Any:
+    """What TensorFlow's operations get their seeds from."""
     from tensorflow.python.eager import context
 
     return context.context()

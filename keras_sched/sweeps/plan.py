@@ -1,0 +1,65 @@
+"""What a sweep will train: its candidates, and how many of them are trained for how long in each round."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_sched.errors import shown, wrong_type, wrong_value
+
+COUNT, DECADES = 5, 1.0
+"""The rates that are tried by default lie around the suggested one: so many, over so many factors of ten.
+
+What the benchmark of the suggestions advises (`python -m benchmarks.regret`).
+"""
+_LONGER = 10  # times as long as the round before; the same benchmark
+
+
+class Round(NamedTuple):
+    """How many candidates a round trains, and for how many epochs each."""
+
+    candidates: int
+    epochs: int
+
+
+def rates_around(rate: float) -> list[float]:
+    """The rates that are tried by default, rising, with `rate` in the middle."""
+    return [float(each) for each in rate * 10 ** (DECADES * np.linspace(-0.5, 0.5, COUNT))]
+
+
+def rounds_of(candidates: int, finalists: int, rounds: int, epochs: int) -> list[Round]:
+    """Successive halving: fewer candidates in each round and longer ones; the last has `finalists` at all `epochs`.
+
+    Rounds that would be as long as the one after them are left out.
+    """
+    finalists = min(finalists, candidates)
+    if finalists == candidates or rounds == 1:
+        return [Round(candidates, epochs)]
+    left = np.geomspace(candidates, finalists, rounds).round().astype(int)
+    lengths = [max(1, round(epochs / _LONGER ** (rounds - 1 - number))) for number in range(rounds)]
+    found: dict[int, int] = {}
+    for count, length in zip(left.tolist(), lengths, strict=True):
+        found.setdefault(length, count)
+    return [Round(count, length) for length, count in found.items()]
+
+
+def grid(over: Any) -> list[dict[str, Any]]:
+    """Every combination of the values of {argument: values}.
+
+    Raises:
+        TypeError: when it is no such dictionary.
+        ValueError: when there is nothing in it.
+    """
+    cure = "Pass for example `over={'lr_max': [1e-3, 3e-3, 1e-2], 'wd': [0, 0.01]}`."
+    if not isinstance(over, Mapping):
+        raise wrong_type(f"over={shown(over)}", "it is {argument of the recipe: values to try}", cure)
+    lists: dict[str, list[Any]] = {}
+    for name, values in over.items():
+        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+            raise wrong_type(f"over={{{name!r}: {shown(values)}}}", "these are the values to try, in a list", cure)
+        lists[name] = [value.item() if isinstance(value, np.generic) else value for value in values]
+    found = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
+    if not over or not found:
+        raise wrong_value(f"over={shown(over)}", "there is no value to try in it", cure)
+    return found

@@ -1,0 +1,290 @@
+"""`sweep`: successive halving of learning rates, or of anything else that a recipe takes, in one call."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from inspect import signature
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_sched.arguments import names_checked
+from keras_sched.callbacks import OneCycle, Scheduler
+from keras_sched.errors import (
+    NoSuggestion,
+    check_cache_dir,
+    check_compiled,
+    check_data_given,
+    check_whole,
+    shown,
+    speaker,
+    wrong_type,
+    wrong_value,
+)
+from keras_sched.fit import as_list
+from keras_sched.groups import Groups
+from keras_sched.lr_finder import lr_find
+from keras_sched.snapshot import Snapshot
+from keras_sched.step.state import is_built
+from keras_sched.sweeps.found import DIVERGED, TRAINED, Sweep, Trial
+from keras_sched.sweeps.plan import Round, grid, rates_around, rounds_of
+from keras_sched.sweeps.shown import Shown
+from keras_sched.sweeps.together import refuse, train_together, why_not
+from keras_sched.sweeps.train import Job, Trainer, said_of
+from keras_sched.sweeps.watch import Outcome
+from keras_sched.sweeps.workers import Workers
+
+Candidates = list[dict[str, Any]]
+
+
+@names_checked
+def sweep(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    epochs: int,
+    over: Mapping[str, Any] | None = None,
+    recipe: Callable[..., Any] = OneCycle,
+    finalists: int = 3,
+    rounds: int = 3,
+    repeats: int = 1,
+    monitor: Any = None,
+    population: bool | str = "auto",
+    executor: Executor | None = None,
+    show_plot: bool = True,
+    cache_dir: str | os.PathLike[str] | None = None,
+    verbose: Any = "auto",
+    callbacks: Any = None,
+    groups: Groups | None = None,
+    **fit: Any,
+) -> Sweep:
+    """Find the learning rate, or any other arguments of a recipe, by training: successive halving.
+
+    Every candidate is trained through a whole short recipe, from the same weights, optimizer state and random numbers;
+    the better ones through a longer one, and the last of them through all epochs. No step is compiled for a candidate,
+    and all is put back at the end, however it ends: fit the model then with what was best.
+
+    Args:
+        model: a compiled Keras model.
+        x, y: what `model.fit` takes. `x` may be a function that makes the data, or a tuple `(x, y)` of it; it is called
+            for each training.
+        epochs: how long the finalists are trained, at least 1.
+        over: {argument of `recipe`: values to try}, every combination of them; by default five rates over a factor of
+            ten, around the one that `lr_find` suggests.
+        recipe: what makes the schedule of the arguments: a callback of this library, or a function that returns one.
+        finalists: how many candidates the last round has, at least 1.
+        rounds: how many rounds there are, at least 1. Each is about ten times as long as the one before it; where
+            `epochs` are too few for that there are fewer. One round trains all candidates for all `epochs`.
+        repeats: how often each is trained in a round, over other batches each time; the median counts.
+        monitor: what decides: a name that is logged at an epoch's end, or `(name, "min")`, `(name, "max")` where Keras
+            cannot know which. By default `val_loss` where there is validation data, else the mean loss of the last
+            tenth of the batches.
+        population: whether the candidates of a round train side by side in one step (JAX); `"auto"` measures a few
+            batches of both ways, and takes the faster. It takes as many times the memory.
+        executor: a `concurrent.futures.Executor`, whose workers train the candidates: a `ProcessPoolExecutor` that
+            spawns, Dask's `client.get_executor()`. They get the model, the data and the callbacks pickled.
+        show_plot: whether to plot the result.
+        cache_dir: an existing folder for the copy of the model's state; `None` keeps it in memory.
+        verbose: 0 for nothing, 1 or "auto" for a bar, 2 for one line per round.
+        callbacks: further Keras callbacks, the same ones for each training.
+        groups: the parameter groups, as for `ParamScheduler`.
+        fit: every other argument of `model.fit`: `validation_data`, `batch_size`, ...
+
+    Returns:
+        A `Sweep`: `best`, `lr`, `trials`, `cost`, `plot()`, `to_frame()`. An error, or Ctrl-C, that ends it has what
+        there is of it as its attribute `sweep`.
+
+    Raises:
+        ValueError: when an argument is out of its range, the recipe cannot do what it is asked for, or the data can be
+            read only once.
+        TypeError: when the recipe has no such argument, or something for a worker cannot be pickled.
+        RuntimeError: when the model is not compiled, or no candidate was trained to its end.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_sched import sweep
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> model.compile("sgd", loss="mse")
+        >>> x = np.linspace(-1, 1, 64)[:, None]
+        >>> rates = {"lr_max": [0.001, 0.03, 1e9]}
+        >>> found = sweep(model, x, 3 * x, epochs=4, over=rates, finalists=1, show_plot=False, verbose=0)
+        >>> found.best, found.cost, [trial.ended for trial in found.trials[:3]]
+        ({'lr_max': 0.03}, 8, ['trained', 'trained', 'not finite'])
+
+    Source: "Non-stochastic Best Arm Identification and Hyperparameter Optimization", Jamieson and Talwalkar 2015.
+    """
+    _check_numbers(epochs=epochs, finalists=finalists, rounds=rounds, repeats=repeats)
+    _check_given(model, x, fit, population, executor, cache_dir)
+    job = Job(model, x, y, fit, as_list(callbacks), recipe, groups, _monitor(monitor, fit), repeats)
+    candidates = grid(over) if over is not None else _suggested(job, cache_dir)
+    if not is_built(model):
+        _search(job, cache_dir, num_it=1, suggest_funcs=None)  # which builds it, and puts the rest back
+    _check_candidates(job, candidates)
+    plan = rounds_of(len(candidates), finalists, rounds, epochs)
+    rate = getattr(recipe, "by_group", ("lr_max",))[0]
+    found = Sweep([], "loss" if job.monitor is None else job.monitor[0], rate=rate)
+    progress = Shown(plan, repeats, verbose)
+    try:
+        with Snapshot(model, cache_dir, None if callable(x) else x) as snapshot:
+            snapshot.take()
+            _Halving(Trainer(job, snapshot), population, executor, progress, found).run(candidates, plan)
+    except BaseException as error:
+        vars(error)["sweep"] = found
+        raise
+    finally:
+        progress.end(found)
+    if show_plot:
+        found.plot()
+    return found
+
+
+class _Halving:
+    """The rounds: each trains what is left, and leaves the better ones.
+
+    Args:
+        trainer: trains here.
+        population, executor: as for `sweep`.
+        progress: what is shown.
+        found: where the trials go.
+    """
+
+    def __init__(
+        self, trainer: Trainer, population: bool | str, executor: Executor | None, progress: Shown, found: Sweep
+    ) -> None:
+        self._trainer, self._population, self._progress, self._found = trainer, population, progress, found
+        self._workers = None if executor is None else Workers(executor, trainer.job)
+
+    def run(self, candidates: Candidates, plan: list[Round]) -> None:
+        """Train the rounds, one after the other."""
+        for number, planned in enumerate(plan, start=1):
+            left = candidates[: planned.candidates]
+            outcomes = []
+            for candidate, outcome in zip(left, self._outcomes(left, planned.epochs), strict=True):
+                outcomes.append(outcome)
+                self._take(candidate, outcome, number, planned.epochs)
+            self._leave_out_diverged(outcomes)
+            candidates = [dict(trial.arguments) for trial in self._found.ranked(number)]
+            if not candidates:
+                break
+            self._progress.round(number, candidates)
+        self._found.best  # noqa: B018 - says so where there is none
+
+    def _outcomes(self, candidates: Candidates, epochs: int) -> Iterator[Outcome]:
+        if self._workers is not None:
+            yield from self._workers.train(candidates, epochs)
+        elif (together := self._together(candidates, epochs)) is not None:
+            yield from together
+        else:
+            for candidate in candidates:
+                with said_of(candidate):
+                    yield self._trainer.train(candidate, epochs)
+
+    def _together(self, candidates: Candidates, epochs: int) -> list[Outcome] | None:
+        """The outcomes of candidates trained side by side; `None` where they are to be trained one by one."""
+        reason = None if self._population is False else why_not(self._trainer, candidates)
+        if self._population is True and reason is not None and len(candidates) > 1:
+            refuse(reason)
+        if self._population is False or reason is not None:
+            return None
+        outcomes = train_together(self._trainer, candidates, epochs, measure=self._population == "auto")
+        self._population = outcomes is not None  # measured once
+        return outcomes
+
+    def _take(self, candidate: dict[str, Any], outcome: Outcome, number: int, planned: int) -> None:
+        self._found.lower_is_better = outcome.sign > 0
+        trial = Trial(candidate, number, outcome.epochs, tuple(outcome.values), outcome.ended)
+        self._found.trials.append(trial)
+        self._progress.trial(trial, self._found, planned * self._trainer.job.repeats)
+
+    def _leave_out_diverged(self, outcomes: list[Outcome]) -> None:
+        """One that was lost in its very first batches is compared with what the others began with."""
+        first = np.nanmin([np.inf, *(outcome.first for outcome in outcomes)])
+        trials = self._found.trials[-len(outcomes) :]
+        for place, (trial, outcome) in enumerate(zip(trials, outcomes, strict=True), start=-len(outcomes)):
+            if trial.ended == TRAINED and np.isfinite(first) and outcome.worse_than(first):
+                self._found.trials[place] = replace(trial, ended=DIVERGED)
+
+
+def _suggested(job: Job, cache_dir: Any) -> Candidates:
+    """Rates around the one that `lr_find` suggests."""
+    name, *_ = getattr(job.recipe, "by_group", (None,))
+    if name is None:
+        cure = "Say what to try: `over={'lr_max': [1e-3, 3e-3, 1e-2]}`, with your function's arguments."
+        raise wrong_type(f"recipe={shown(job.recipe)}", "which of its arguments is a rate is not known", cure)
+    rate = _search(job, cache_dir).lr
+    if rate is None:
+        raise NoSuggestion(
+            f"`{speaker()}` has no rate to begin with, since `lr_find` suggests none. "
+            f"Say what to try: `over={{'{name}': [1e-4, 1e-3, 1e-2]}}`."
+        )
+    return [{name: each} for each in rates_around(rate)]
+
+
+def _search(job: Job, cache_dir: Any, **arguments: Any) -> Any:
+    taken = {name: value for name, value in job.fit.items() if name in signature(lr_find).parameters}
+    taken |= job.data() | {"groups": job.groups, "cache_dir": cache_dir, "show_plot": False, "verbose": 0}
+    taken.pop("validation_data", None)
+    return lr_find(job.model, **taken | arguments)
+
+
+def _check_numbers(**numbers: Any) -> None:
+    meanings = {
+        "epochs": "how long the finalists are trained",
+        "finalists": "how many candidates the last round has",
+        "rounds": "how many rounds there are",
+        "repeats": "how often each candidate is trained",
+    }
+    for name, value in numbers.items():
+        check_whole(name, value, meanings[name], 10 if name == "epochs" else 3)
+
+
+def _check_given(model: Any, x: Any, fit: Mapping[str, Any], population: Any, executor: Any, cache_dir: Any) -> None:
+    check_compiled(model)
+    check_data_given(x)
+    check_cache_dir(cache_dir)
+    for name, value in (("x", x), ("validation_data", fit.get("validation_data"))):
+        if isinstance(value, Iterator):
+            raise wrong_value(
+                f"{name}={shown(value)}",
+                "each training reads it from the beginning, and this can be read once",
+                "Pass arrays, a dataset, or as `x` a function that makes the data: `sweep(model, lambda: batches())`.",
+            )
+    if "initial_epoch" in fit:
+        cure = "Leave it out."
+        raise wrong_value(f"initial_epoch={fit['initial_epoch']!r}", "each training begins with epoch 0", cure)
+    if population not in (True, False, "auto"):
+        cure = "Pass `population='auto'`, True or False."
+        raise wrong_value(f"population={shown(population)}", "it is not one of the choices", cure)
+    if executor is not None and not hasattr(executor, "submit"):
+        cure = "Pass for example a `ProcessPoolExecutor`, or Dask's `client.get_executor()`."
+        raise wrong_type(f"executor={shown(executor)}", "it is a `concurrent.futures.Executor`", cure)
+    if executor is not None and population is True:
+        cure = "Leave out one of the two."
+        raise wrong_value("population=True", "with an executor each candidate has a process of its own", cure)
+
+
+def _check_candidates(job: Job, candidates: Candidates) -> None:
+    """Raise what the schedules would raise before their first batch."""
+    for candidate in candidates:
+        with said_of(candidate):
+            schedule = job.schedule(candidate)
+            if isinstance(schedule, Scheduler) and is_built(job.model):
+                schedule.check(job.model)
+
+
+def _monitor(monitor: Any, fit: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The name in the logs, and Keras' mode; `None` for the loss of the training."""
+    validated = fit.get("validation_data") is not None or bool(fit.get("validation_split"))
+    if monitor is None:
+        return ("val_loss", "min") if validated else None
+    name, mode = monitor if isinstance(monitor, tuple) and len(monitor) == 2 else (monitor, "auto")
+    if not isinstance(name, str) or mode not in {"auto", "min", "max"}:
+        cure = "Pass for example `monitor='val_accuracy'`, or `monitor=('val_score', 'max')`."
+        raise wrong_type(f"monitor={shown(monitor)}", "it is a name in the logs, or that and its mode", cure)
+    if name.startswith("val_") and not validated:
+        cure = "Pass `validation_data=` or `validation_split=`, or monitor what the training logs."
+        raise wrong_value(f"monitor={name!r}", "there is no validation data", cure)
+    return name, mode
