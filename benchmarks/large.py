@@ -139,7 +139,7 @@ def copy_rows(sizes: list[int]) -> list[list[Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variables", type=int, nargs="*", default=[20, 200, 1000])
+    parser.add_argument("--variables", type=int, nargs="*", default=[20, 200])
     parser.add_argument("--weights", type=int, nargs="*", default=[1_000_000, 25_000_000])
     parser.add_argument("--steps", type=int, default=10**6, help="of what is looked through row by row")
     options = parser.parse_args()
