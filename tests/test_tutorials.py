@@ -1,5 +1,6 @@
 """The notebooks run, and what is kept in them and in the pictures is what their code gives today."""
 
+import ast
 import json
 import re
 import runpy
@@ -136,6 +137,28 @@ def test_every_picture_is_on_the_page(make):
     page = (TUTORIALS / "which_schedule.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"\(pictures/(\w+)\.png\)", page))
     assert shown == {*make["RECIPES"], "recipes"}
+
+
+# The example in the form that keras.io has
+
+
+EXAMPLES = sorted((TUTORIALS / "keras_io").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_for_keras_io_has_its_header_and_parts_text_from_code(path):
+    code = ast.parse(path.read_text(encoding="utf-8"))
+    texts = [each for each in code.body if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)]
+    header = ast.get_docstring(code)
+    assert header is not None
+    said = [line.partition(": ")[0] for line in header.splitlines()]
+    assert said[:5] == ["Title", "Author", "Date created", "Last modified", "Description"]
+    assert len(texts) > 3
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_for_keras_io_runs(path, run_script):
+    assert "test accuracy" in run_script(path.read_text(encoding="utf-8"))
 
 
 # Tables
