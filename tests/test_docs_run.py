@@ -16,7 +16,7 @@ BLOCKS = {
     "tutorials/custom_loops.md": {"run": 4},
     "tutorials/distributed.md": {"not run": 7},
     "tutorials/from_fastai.md": {"run": 7},
-    "tutorials/from_keras.md": {"run": 4},
+    "tutorials/from_keras.md": {"run": 10},
     "tutorials/from_pytorch_and_hf.md": {"run": 2},
     "tutorials/how_good.md": {"run": 2},
     "tutorials/integrations.md": {"run": 3, "needs": 6},

@@ -1,4 +1,5 @@
-"""Each row of `tutorials/from_pytorch_and_hf.md`: what stands on the right trains with the values of the left.
+"""Each row of `tutorials/from_pytorch_and_hf.md`, and the schedules of `from_keras.md`: what stands on the right trains
+with the values of the left.
 
 The left is called where its library is there (Keras; PyTorch on its backend). Elsewhere it is a formula, or numbers
 that the library gave once: `golden/other_libraries.json`.
@@ -15,8 +16,12 @@ import pytest
 import keras_sched
 from keras_sched import ParamScheduler
 
-PAGE = (Path(__file__).parents[1] / "tutorials" / "from_pytorch_and_hf.md").read_text(encoding="utf-8")
-TABLES = re.findall(r"(?m)^\| (.+?) \| here \|\n\|[-|]+\|\n((?:\|.*\n)+)", PAGE)
+TUTORIALS = Path(__file__).parents[1] / "tutorials"
+PAGE = (TUTORIALS / "from_pytorch_and_hf.md").read_text(encoding="utf-8")
+TABLES = re.findall(
+    r"(?m)^\| (.+?) \| here \|\n\|[-|]+\|\n((?:\|.*\n)+)",
+    PAGE + (TUTORIALS / "from_keras.md").read_text(encoding="utf-8"),
+)
 # {the library: {its code: (our code, how many n-ths of the highest rate it may be away; 0 for a relative 1e-5)}}
 ROWS = {
     head.replace("`", ""): {
@@ -33,6 +38,7 @@ EPOCHS = 5
 LETTERS = {"lr": 0.1, "end": 0.001, "low": 0.01, "n": 50, "w": 5, "d": 10, "k": 7, "epochs": EPOCHS}
 OTHERWISE = {
     "T_mult=2": {"k": 10, "n": 70},
+    "CosineDecayRestarts": {"k": 10, "n": 70},
     "cycle_mul=2": {"k": 10, "n": 70},
     "(k, 2 * k, 4 * k)": {"k": 10, "n": 70},
     "w, n - w, 0.01": {"w": 10},
@@ -57,6 +63,7 @@ def train():
     def fit(library, theirs):
         letters = letters_of(theirs)
         names = {name: getattr(keras_sched, name) for name in keras_sched.__all__} | {"f": f}
+        names["schedule"] = keras.optimizers.schedules.InverseTimeDecay(0.1, 3, 0.5)
         ours = eval(ROWS[library][theirs][0], names | letters)  # noqa: S307 - our own page
         if not isinstance(ours, keras.callbacks.Callback):
             ours = ParamScheduler(ours if isinstance(ours, dict) else {"lr": ours})
@@ -208,6 +215,7 @@ KERAS = {
         lambda i, k, low, lr: above(i, k, low, lr, lambda i, k: 0.5 ** (i // (2 * k)))
     ),
 }
+OF_KERAS = [of for of in ROWS["keras.optimizers.schedules"] if of != "schedule"]
 LIBRARIES = {
     "torch.optim.lr_scheduler": TORCH,
     "transformers": HUGGING_FACE,
@@ -218,9 +226,10 @@ LIBRARIES = {
 
 
 def test_every_row_of_the_page_is_compared():
-    assert {library: sorted(rows) for library, rows in ROWS.items()} == {
-        library: sorted(rows) for library, rows in LIBRARIES.items()
-    }
+    compared = {library: sorted(rows) for library, rows in LIBRARIES.items()}
+    rows = {library: sorted(rows) for library, rows in ROWS.items() if any(re.match(r"\w+\(", row) for row in rows)}
+    assert rows == compared | {"keras.optimizers.schedules": sorted(ROWS["keras.optimizers.schedules"])}
+    assert len(OF_KERAS) == 12
 
 
 @pytest.mark.parametrize(
@@ -251,6 +260,20 @@ def test_pytorchs_own_schedulers(theirs, train):
     check(found["lr"], np.array(rates), near, letters)
     if "mom" in found:
         np.testing.assert_allclose(found["mom"], moms, atol=near / letters["n"] * (max(moms) - min(moms)))
+
+
+@pytest.mark.parametrize("theirs", OF_KERAS)
+def test_keras_own_schedules(theirs, train):
+    letters = letters_of(theirs)
+    schedule = eval(theirs, vars(keras.optimizers.schedules) | letters)  # noqa: S307 - our own page
+    found = train("keras.optimizers.schedules", theirs)["lr"]
+    np.testing.assert_allclose(found, [float(schedule(i)) for i in range(len(found))], rtol=1e-5, atol=1e-8)
+
+
+def test_any_other_schedule_of_keras(train):
+    schedule = keras.optimizers.schedules.InverseTimeDecay(0.1, 3, 0.5)
+    values = [float(schedule(i)) for i in range(LETTERS["n"])]
+    check(train("keras.optimizers.schedules", "schedule")["lr"], np.array(values), 0, LETTERS)
 
 
 def test_keras_own_scheduler(train):
