@@ -10,8 +10,9 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["*.md", "LICENSE", "pictures/*", "tutorials/*.ipynb", "tutorials/*.md", "tutorials/pictures/*"]
-PAGES += ["benchmarks/results/*.md"]
+# README.md is for those who read the repository: the site's first page is docs/index.md.
+PAGES = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "benchmarks/results/*.md"]
+PAGES += ["tutorials/*.ipynb", "tutorials/*.md", "tutorials/keras_io/*.py", "tutorials/pictures/*"]
 
 # Removed when the builder exits.
 _together = tempfile.TemporaryDirectory(prefix="keras-sched-site-")

@@ -11,10 +11,12 @@ from test_surface import SIGNATURES
 import keras_sched
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "tutorials").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "tutorials").glob("*.md"))]
 # How many Python blocks each page has. A page that loses its code, or gains some that does not run, must say so here.
 BLOCKS = {
     "README.md": {"run": 5},
+    "docs/index.md": {"run": 1},
+    "docs/reference.md": {},
     "tutorials/custom_loops.md": {"run": 4},
     "tutorials/distributed.md": {"not run": 7},
     "tutorials/from_fastai.md": {"run": 7},
