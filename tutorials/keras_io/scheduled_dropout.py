@@ -86,7 +86,7 @@ schedules = {
 The three runs begin with the same weights and see the same batches.
 """
 
-EPOCHS = 20
+EPOCHS = 15
 
 for name, schedule in schedules.items():
     model = make_model()
@@ -99,20 +99,6 @@ for name, schedule in schedules.items():
 Evaluation uses no dropout, so the three compare. This is one run of each on few images: it shows how to schedule a
 rate, not which schedule is best.
 
-## What each batch used
-
-The callback keeps one value a batch. The `History` has the last one of each epoch, beside the loss.
-"""
-
-model = make_model()
-scheduler = ParamScheduler({"dropout*.rate": schedules["early"]})
-history = model.fit(x_train, y_train, epochs=EPOCHS, batch_size=32, verbose=0, callbacks=[scheduler])
-
-print("batches:", len(scheduler.hps["dropout*.rate"]))
-print("first and last rate:", scheduler.hps["dropout*.rate"][[0, -1]])
-print("after the fit:", model.get_layer("dropout_1").rate)
-
-"""
 ## Together with the learning rate
 
 The same dictionary takes the hyperparameters of the optimizer. `one_cycle` gives such a dictionary, with the learning
@@ -121,9 +107,22 @@ rate and the momentum of one cycle.
 
 model = make_model()
 scheduler = ParamScheduler({**one_cycle(1e-2), "dropout*.rate": schedules["early"]})
-model.fit(x_train, y_train, epochs=EPOCHS, batch_size=32, verbose=0, callbacks=[scheduler])
+history = model.fit(x_train, y_train, epochs=EPOCHS, batch_size=32, verbose=0, callbacks=[scheduler])
 loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
 print(f"one cycle and early dropout: test loss {loss:.3f}, test accuracy {accuracy:.3f}")
+
+"""
+## What each batch used
+
+The callback keeps one value a batch, and `plot_sched` draws them. The `History` has the last value of each epoch,
+beside the loss. After the fit, each layer has its own rate again.
+"""
+
+scheduler.plot_sched(figsize=(8.5, 4.6))
+
+print("dropout of the first and the last batch:", scheduler.hps["dropout*.rate"][[0, -1]])
+print("dropout at the end of each epoch:", [round(rate, 2) for rate in history.history["dropout*.rate"]])
+print("dropout of the layer after the fit:", model.get_layer("dropout_1").rate)
 
 """
 ## Conclusion
