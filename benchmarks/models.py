@@ -32,6 +32,15 @@ def small_convnet() -> keras.Model:
     return keras.Sequential([keras.Input((16, 16, 1)), *body, layers.GlobalAveragePooling2D(), layers.Dense(1)])
 
 
+def dropout_mlp() -> keras.Model:
+    """Four dense layers, with dropout between them."""
+    keras.utils.set_random_seed(0)
+    hidden: list[Any] = []
+    for number in range(3):
+        hidden += [layers.Dense(32, activation="relu"), layers.Dropout(0.5, name=f"dropout_{number}")]
+    return keras.Sequential([keras.Input((16,)), *hidden, layers.Dense(1)])
+
+
 MODELS = {"small MLP": small_mlp, "deep MLP": deep_mlp, "small ConvNet": small_convnet}
 
 

@@ -1,5 +1,7 @@
 """What a scheduled step costs: OneCycle beside plain `fit`, Keras' own schedule and the callback people write by hand.
 
+A model with dropout has schedules of other keys than the optimizer's too: its dropouts' rate and its loss' weight.
+
 Each variant trains its own copy of the model; the epochs of all are interleaved, and each round gives one ratio.
 """
 
@@ -10,9 +12,9 @@ from typing import Any
 
 import keras
 
-from benchmarks.models import BATCH, MODELS, data_for
+from benchmarks.models import BATCH, MODELS, data_for, dropout_mlp
 from benchmarks.side_by_side import interleaved, median_and_spread, ratios, report
-from keras_sched import OneCycle, one_cycle
+from keras_sched import OneCycle, ParamScheduler, SchedCos, SchedLin, one_cycle
 
 
 class ByHand(keras.callbacks.Callback):
@@ -56,29 +58,46 @@ def batches_in(seconds: float, make: Callable[[], keras.Model]) -> int:
     return 10 * min(max(round(2 * seconds / timer.seconds), 2), 100)
 
 
+def measure(
+    make: Callable[[], keras.Model], batches: int, rate: Any, callbacks: Callable[[], list[Any]]
+) -> Callable[[], float]:
+    """A measure of one variant's seconds a step, warm."""
+    model = make()
+    model.compile(keras.optimizers.Adam(rate), loss="mse", loss_weights=[1.0])
+    x, y = data_for(model, batches)
+
+    def seconds_a_step() -> float:
+        timer = SecondEpoch()
+        # The timer stands first: its clock starts before the others' hooks of an epoch, and stops before them too.
+        model.fit(x, y, batch_size=BATCH, epochs=2, shuffle=False, verbose=0, callbacks=[timer, *callbacks()])
+        return timer.seconds / batches
+
+    seconds_a_step()
+    return seconds_a_step
+
+
 def variants(make: Callable[[], keras.Model], batches: int) -> dict[str, Callable[[], float]]:
-    """{variant: a measure of its seconds a step, warm}."""
+    """{variant: its measure}, of schedules of the optimizer."""
     total = 2 * batches
-
-    def measure(rate: Any, callbacks: Callable[[], list[Any]]) -> Callable[[], float]:
-        model = make()
-        model.compile(keras.optimizers.Adam(rate), loss="mse")
-        x, y = data_for(model, batches)
-
-        def seconds_a_step() -> float:
-            timer = SecondEpoch()
-            # The timer stands first: its clock starts before the others' hooks of an epoch, and stops before them too.
-            model.fit(x, y, batch_size=BATCH, epochs=2, shuffle=False, verbose=0, callbacks=[timer, *callbacks()])
-            return timer.seconds / batches
-
-        seconds_a_step()
-        return seconds_a_step
-
+    cosine = keras.optimizers.schedules.CosineDecay(1e-3, total)
     return {
-        "plain fit": measure(1e-3, list),
-        "OneCycle": measure(1e-3, lambda: [OneCycle(1e-3)]),
-        "CosineDecay": measure(keras.optimizers.schedules.CosineDecay(1e-3, total), list),
-        "by hand": measure(1e-3, lambda: [ByHand(total)]),
+        "plain fit": measure(make, batches, 1e-3, list),
+        "OneCycle": measure(make, batches, 1e-3, lambda: [OneCycle(1e-3)]),
+        "CosineDecay": measure(make, batches, cosine, list),
+        "by hand": measure(make, batches, 1e-3, lambda: [ByHand(total)]),
+    }
+
+
+def other_keys(make: Callable[[], keras.Model], batches: int) -> dict[str, Callable[[], float]]:
+    """{variant: its measure}, of schedules of what stands beside the optimizer."""
+    keys = {"dropout*.rate": SchedLin(0.5, 0.1), "loss_weights.0": SchedCos(1.0, 0.5)}
+    return {
+        "plain fit": measure(make, batches, 1e-3, list),
+        "OneCycle": measure(make, batches, 1e-3, lambda: [OneCycle(1e-3)]),
+        "dropout and loss weight": measure(make, batches, 1e-3, lambda: [ParamScheduler(keys)]),
+        "one cycle, dropout and loss weight": measure(
+            make, batches, 1e-3, lambda: [ParamScheduler({**one_cycle(1e-3), **keys})]
+        ),
     }
 
 
@@ -86,11 +105,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=0.1, help="of an epoch, about")
+    of_each = {name: (make, variants) for name, make in MODELS.items()}
+    of_each["MLP with Dropout"] = (dropout_mlp, other_keys)
+    parser.add_argument("--model", action="append", choices=of_each, help="may be given more than once; all by default")
     options = parser.parse_args()
     rows: list[list[Any]] = []
-    for name, make in MODELS.items():
+    for name in options.model or of_each:
+        make, measures = of_each[name]
         batches = batches_in(options.seconds, make)
-        numbers = interleaved(variants(make, batches), options.rounds)
+        numbers = interleaved(measures(make, batches), options.rounds)
         against_plain = ratios(numbers, "plain fit")
         for variant, seconds in numbers.items():
             ratio, low, high = median_and_spread(against_plain[variant])

@@ -38,7 +38,7 @@ def run(notebook: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def same_everywhere(cell: Cell) -> bool:
     """Whether the author marked the cell: its text does not depend on the backend, nor on the machine."""
-    return "same-everywhere" in cell["metadata"].get("tags", [])
+    return cell["metadata"].get("keras_sched", {}).get("same_everywhere", False)
 
 
 def kept_text(cell: Cell) -> str:

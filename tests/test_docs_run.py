@@ -1,6 +1,8 @@
 """What the documentation shows, runs: the examples of every public name, README.md and the tutorials' pages."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import documents
 import pytest
@@ -9,13 +11,17 @@ from test_surface import SIGNATURES
 import keras_sched
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "tutorials").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "tutorials").glob("*.md"))]
 # How many Python blocks each page has. A page that loses its code, or gains some that does not run, must say so here.
 BLOCKS = {
-    "README.md": {"run": 4},
+    "README.md": {"run": 5},
+    "docs/index.md": {"run": 1},
+    "docs/reference.md": {},
+    "tutorials/custom_loops.md": {"run": 4},
     "tutorials/distributed.md": {"not run": 7},
     "tutorials/from_fastai.md": {"run": 7},
-    "tutorials/from_keras.md": {"run": 4},
+    "tutorials/from_keras.md": {"run": 10},
+    "tutorials/from_pytorch_and_hf.md": {"run": 2},
     "tutorials/how_good.md": {"run": 2},
     "tutorials/integrations.md": {"run": 3, "needs": 6},
     "tutorials/which_schedule.md": {"run": 8},
@@ -30,6 +36,17 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_python_block_of_a_page_runs(page, backend, run_script):
     assert documents.run_page(page, backend, run_script) == BLOCKS[page.relative_to(ROOT).as_posix()]
+
+
+def test_the_readme_promises_the_losses_that_its_first_block_ends_with():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = documents.blocks(page)[0].code
+    told = [float(number) for number in re.search(r"# about ([\d.]+), and ([\d.]+)", code).groups()]
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(code, names)  # noqa: S102 - our own page
+    found = [names[model].evaluate(names["x"], names["y"], verbose=0) for model in ("plain", "model")]
+    assert told[0] / 1.25 < found[0] < told[0] * 1.25
+    assert told[1] / 4 < found[1] < told[1] * 4
 
 
 def test_every_page_that_is_counted_is_there():

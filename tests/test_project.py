@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import itertools
 import re
 import subprocess
 import tomllib
@@ -79,7 +80,9 @@ def test_every_link_between_pages_leads_somewhere():
         for file, text in _texts().items()
         if file.suffix == ".md"
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
-        if "://" not in target and not (file.parent / target).exists()
+        # The pages of docs/ stand on the site where the repository's root is.
+        for folder in [ROOT if file.parent == ROOT / "docs" else file.parent]
+        if "://" not in target and not (folder / target).exists() and not (file.parent / target).exists()
     ]
     assert dead == []
 
@@ -98,3 +101,23 @@ def test_the_readme_has_the_table_of_the_results_that_are_kept():
     summary = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(summary)
     assert summary.table(ROOT / "benchmarks" / "results" / "cpu") in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+REGRETS = ["halfway", "best of 3 around halfway, a factor of 3 apart", "valley", "default rate", "random rate"]
+
+
+def test_the_readme_tells_how_good_the_suggestion_is_as_its_page_does():
+    found = _rows("tutorials/how_good.md", "median regret")
+    told = _rows("README.md", "one in ten is above")
+    assert len(told) == len(REGRETS)
+    for row, name in zip(told, REGRETS, strict=True):
+        (full,) = [each for each in found if each[0].strip("`") == name]
+        assert row[1:] == [full[1], full[2], full[4]], name
+
+
+def _rows(page, head):
+    """The rows of the table whose head has these words."""
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    begins = next(number for number, line in enumerate(lines) if line.startswith("|") and head in line) + 2
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[begins:])
+    return [row.strip("| ").split(" | ") for row in rows]

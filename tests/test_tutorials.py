@@ -1,5 +1,6 @@
 """The notebooks run, and what is kept in them and in the pictures is what their code gives today."""
 
+import ast
 import json
 import re
 import runpy
@@ -91,12 +92,32 @@ def test_nothing_kept_names_a_machine(path):
 
 
 @EACH
-def test_the_first_code_cell_installs_the_package_where_it_is_missing(path):
-    source = "".join(notebooks.code_cells(read(path))[0]["source"])
+def test_a_notebook_installs_the_package_and_opens_in_colab_by_the_repositorys_address(path, make):
+    notebook = read(path)
+    assert notebook == make["with_address"](notebook, path.name, make["REPOSITORY"])
+    source = "".join(notebooks.code_cells(notebook)[0]["source"])
     assert source.splitlines()[-2:] == [
         'if importlib.util.find_spec("keras_sched") is None:',
-        "    %pip install -q keras-sched",
+        f"    {make['install_line'](make['REPOSITORY'])}",
     ]
+
+
+def test_an_address_that_comes_changes_and_goes(make):
+    with_address, name = make["with_address"], PATHS[0].name
+    notebook = with_address(read(PATHS[0]), name, None)
+    known = with_address(notebook, name, "https://github.com/someone/keras-sched")
+    first, line = "".join(known["cells"][0]["source"]), "".join(notebooks.code_cells(known)[0]["source"])
+    assert f"/github/someone/keras-sched/blob/main/tutorials/{name})\n\n# " in first
+    assert line.endswith('    %pip install -q "keras-sched @ git+https://github.com/someone/keras-sched"')
+    moved = with_address(known, name, "https://github.com/other/keras-sched")
+    assert "someone" not in "".join(moved["cells"][0]["source"]) + "".join(notebooks.code_cells(moved)[0]["source"])
+    assert with_address(moved, name, None) == notebook
+
+
+def test_the_readme_installs_from_the_repository_where_its_address_is_known(make):
+    if make["REPOSITORY"] is not None:
+        page = (TUTORIALS.parent / "README.md").read_text(encoding="utf-8")
+        assert f'"keras-sched[jax] @ git+{make["REPOSITORY"]}"' in page
 
 
 def test_a_notebook_that_fails_names_the_cell():
@@ -136,6 +157,29 @@ def test_every_picture_is_on_the_page(make):
     page = (TUTORIALS / "which_schedule.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"\(pictures/(\w+)\.png\)", page))
     assert shown == {*make["RECIPES"], "recipes"}
+
+
+# The example in the form that keras.io has
+
+
+EXAMPLES = sorted((TUTORIALS / "keras_io").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_for_keras_io_has_its_header_and_parts_text_from_code(path):
+    code = ast.parse(path.read_text(encoding="utf-8"))
+    texts = [each for each in code.body if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)]
+    header = ast.get_docstring(code)
+    assert header is not None
+    said = [line.partition(": ")[0] for line in header.splitlines()]
+    assert said[:5] == ["Title", "Author", "Date created", "Last modified", "Description"]
+    assert len(texts) > 3
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_for_keras_io_runs(path, run_script):
+    source = path.read_text(encoding="utf-8")
+    assert "test accuracy" in run_script(source, env={"OMP_NUM_THREADS": "1"})
 
 
 # Tables

@@ -6,13 +6,19 @@
 It needs this package with its extras `test` and `jax`: the kept outputs are those of JAX. Each notebook remembers a
 digest of the code its outputs came from, and each picture one of the values it shows, so that the tests can tell when
 either is stale.
+
+A notebook also gets the line that installs the package, and a badge that opens it in Colab. Both take the repository's
+address from `[project.urls]` in pyproject.toml. While none stands there, the line installs the clone that the notebook
+is in, and there is no badge: Colab could not find the file.
 """
 
 import hashlib
+import json
 import os
 import re
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +42,8 @@ from keras_sched import (
 HERE = Path(__file__).parent
 PICTURES = HERE / "pictures"
 NOTEBOOKS = sorted(HERE.glob("[0-9][0-9]_*.ipynb"))
+PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY = PROJECT.get("urls", {}).get("Repository")
 
 # What each picture shows: recipes at one highest rate, as `which_schedule.md` has them.
 RECIPES = {
@@ -90,6 +98,35 @@ def _save(name: str, figure: Figure, digest: str, dpi: int = 100) -> None:
     plt.close(figure)
 
 
+def install_line(repository: str | None) -> str:
+    """What the first code cell of a notebook types where the package is missing."""
+    return "%pip install -q .." if repository is None else f'%pip install -q "keras-sched @ git+{repository}"'
+
+
+def badge(repository: str | None, name: str) -> str | None:
+    """The Markdown that opens a notebook in Colab; `None` where Colab could not find it."""
+    _, _, place = (repository or "").removesuffix(".git").partition("github.com/")
+    if not place:
+        return None
+    colab = "https://colab.research.google.com"
+    picture = f"[![Open in Colab]({colab}/assets/colab-badge.svg)]"
+    return f"{picture}({colab}/github/{place}/blob/main/tutorials/{name})"
+
+
+def with_address(notebook: dict[str, Any], name: str, repository: str | None) -> dict[str, Any]:
+    """A notebook with its badge and its line that installs, as the repository's address has them."""
+    first, *cells = notebook["cells"]
+    lines = "".join(first["source"]).split("\n")
+    if lines[0].startswith("[![Open in Colab]"):
+        lines = lines[2:]
+    marked = badge(repository, name)
+    first = {**first, "source": "\n".join([marked, "", *lines] if marked else lines).splitlines(keepends=True)}
+    code = next(cell for cell in cells if cell["cell_type"] == "code")
+    source = re.sub(r"(?m)^    %pip install .*$", lambda _: f"    {install_line(repository)}", "".join(code["source"]))
+    changed = {**code, "source": source.splitlines(keepends=True)}
+    return {**notebook, "cells": [first, *(changed if cell is code else cell for cell in cells)]}
+
+
 # What TensorFlow's C++ says of itself on being imported, in whatever environment has it too.
 NOISE = re.compile(r"WARNING: All log messages before absl::InitializeLog|^[IWE]\d{4} .*\.cc:\d+\]")
 
@@ -99,7 +136,8 @@ def make_outputs(path: Path) -> None:
     import nbformat
     from nbclient import NotebookClient
 
-    notebook = nbformat.read(path, as_version=4)
+    written = with_address(json.loads(path.read_text(encoding="utf-8")), path.name, REPOSITORY)
+    notebook = nbformat.reads(json.dumps(written), as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
         client = NotebookClient(notebook, timeout=600, resources=resources, record_timing=False)
