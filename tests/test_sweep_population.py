@@ -53,7 +53,13 @@ def alike(one, other):
         {"epochs": 20, "over": RATES, "rounds": 1},
         {"epochs": 2, "over": {"lr_max": [(0.01, 0.1), (0.1, 0.01)]}, "groups": 2, "repeats": 2},
     ],
-    ids=["rounds", "another monitor", "the last tenth, and one that is lost", "the last two epochs", "groups and repeats"],
+    ids=[
+        "rounds",
+        "another monitor",
+        "the last tenth, and one that is lost",
+        "the last two epochs",
+        "groups and repeats",
+    ],
 )
 def test_its_results_are_those_of_one_by_one(arguments):
     one, other = both(model_of(keras.optimizers.AdamW(0.01)), **arguments)
