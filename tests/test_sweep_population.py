@@ -50,9 +50,16 @@ def alike(one, other):
         {"epochs": 10, "over": RATES, "finalists": 2, "validation_data": data(1)},
         {"epochs": 2, "over": RATES, "monitor": "val_mae", "validation_split": 0.25},
         {"epochs": 12, "over": {"lr_max": [0.01, 1e30, 0.1], "moms": [None, (0.9, 0.8, 0.9)]}, "rounds": 1},
+        {"epochs": 20, "over": RATES, "rounds": 1},
         {"epochs": 2, "over": {"lr_max": [(0.01, 0.1), (0.1, 0.01)]}, "groups": 2, "repeats": 2},
     ],
-    ids=["rounds", "another monitor", "the last tenth, and one that is lost", "groups and repeats"],
+    ids=[
+        "rounds",
+        "another monitor",
+        "the last tenth, and one that is lost",
+        "the last two epochs",
+        "groups and repeats",
+    ],
 )
 def test_its_results_are_those_of_one_by_one(arguments):
     one, other = both(model_of(keras.optimizers.AdamW(0.01)), **arguments)

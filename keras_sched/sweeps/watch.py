@@ -90,7 +90,7 @@ class Watch(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Look at the loss, now and then; nothing else is done once per batch."""
         last = batch + batches_per_call(self._trained()) - 1  # of this call
-        if self._before is None and self._epoch == self._tail_from[0] and last >= self._tail_from[1]:
+        if batch and self._epoch == self._tail_from[0] and batch <= self._tail_from[1] <= last:
             self._before = self.sums(_mean_loss(self._trained()))
         if batch >= self._next:
             self._next = batch + self._stride
