@@ -18,7 +18,7 @@ BLOCKS = {
     "docs/index.md": {"run": 1},
     "docs/reference.md": {},
     "tutorials/custom_loops.md": {"run": 4},
-    "tutorials/distributed.md": {"not run": 7},
+    "tutorials/distributed.md": {"not run": 8},
     "tutorials/from_fastai.md": {"run": 7},
     "tutorials/from_keras.md": {"run": 10},
     "tutorials/from_pytorch_and_hf.md": {"run": 2},

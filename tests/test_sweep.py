@@ -320,7 +320,7 @@ def test_a_model_that_is_not_built_is_built_and_then_as_it_was_first():
         ({"over": {"lr_max": 0.1}}, TypeError, "in a list"),
         ({"over": {"max_lr": [0.1]}}, TypeError, "Did you mean `lr_max`"),
         ({"over": {"lr_max": [0.1, -1.0]}}, ValueError, "lr_max"),
-        ({"over": {"wd": [-0.1]}}, ValueError, "a weight decay is at least 0"),
+        ({"over": {"wd": [-0.1]}}, ValueError, "a weight decay is a number of at least 0"),
         (
             {"over": {"rate": [0.1]}, "recipe": lambda rate: ParamScheduler({"rho": SchedCos(rate, 0)})},
             ValueError,
@@ -353,7 +353,7 @@ def test_a_wrong_use_is_an_error_that_says_what_to_type(wrong, error, says):
 
 
 def test_a_model_that_is_not_compiled_is_refused():
-    with pytest.raises(RuntimeError, match="a model that is not compiled"):
+    with pytest.raises(RuntimeError, match="which is not compiled"):
         sweep(keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]), *data(), epochs=1)
 
 

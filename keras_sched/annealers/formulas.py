@@ -128,15 +128,11 @@ class SchedExp(Formula):
     def _settle(self) -> None:
         _check_signs(self)
 
-    def _constants(self) -> tuple[Any, ...]:
-        # The root of the ratio, as the ratio itself can overflow.
-        start, end = (np.sqrt(np.abs(each)) for each in (self.start, self.end))
-        return self.start, self.end, end / start, start / end
-
     def _between(self, ops: Any, pos: Any, constants: tuple[Any, ...]) -> Any:
-        start, end, up, down = constants
+        start, end = constants
+        first, last = (ops.sqrt(ops.abs(each)) for each in constants)  # roots, as the ratio itself can overflow
         twice = 2 * ops.where(pos < 0.5, pos, 1 - pos)  # from the nearer end, so that both ends are exact
-        return ops.where(pos < 0.5, start * ops.power(up, twice), end * ops.power(down, twice))
+        return ops.where(pos < 0.5, start * ops.power(last / first, twice), end * ops.power(first / last, twice))
 
 
 @registered

@@ -46,11 +46,12 @@ class JaxStep(WindowedStep):
         self._empty: list[Any] = []  # the metrics' variables before the first batch
         self._in_parts = self.compiled and keras.distribution.distribution() is None  # its shardings know lists
         step: Any = self._train_parts if self._in_parts else self._train
-        self._step, self._several = step, partial(in_turn, step)
+        self._single = step
+        self._several = partial(in_turn, step)
         if self.compiled:
             shardings = None if self._in_parts else (None, model._get_state_sharding_spec())
             jit = partial(jax.jit, donate_argnums=0, out_shardings=shardings)
-            self._step, self._several = jit(step), jit(self._several)
+            self._single, self._several = jit(step), jit(self._several)
 
     def function(self, *arguments: Any) -> Any:
         state, iterator = arguments
@@ -59,7 +60,7 @@ class JaxStep(WindowedStep):
             return self._one_batch(state, data, self._several)
         logs: Any = None
         for batch in batches_of(data, iterator, self.batches):
-            logs, state = self._one_batch(state, batch, self._step)
+            logs, state = self._one_batch(state, batch, self._single)
         return logs, state
 
     def load(self, which: int, start: int, window: NDArray[np.float32] | None) -> None:

@@ -128,7 +128,7 @@ class Population:
         self._windows[which] = jnp.asarray(windows)
 
     def _check_faster(self, state: Any, data: Any) -> None:
-        alone = _seconds(lambda copy: self._step._one_batch(copy, data, self._step._step), state)
+        alone = _seconds(lambda copy: self._step._one_batch(copy, data, self._step._single), state)
         together = _seconds(lambda copy: self._run(copy, data), self._repeated(state))
         if together >= alone * self.members:
             refuse()

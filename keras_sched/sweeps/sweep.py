@@ -109,10 +109,10 @@ def sweep(
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
         >>> model.compile("sgd", loss="mse")
         >>> x = np.linspace(-1, 1, 64)[:, None]
-        >>> rates = {"lr_max": [0.001, 0.03, 1e9]}
+        >>> rates = {"lr_max": [0.001, 0.03, 1e30]}
         >>> found = sweep(model, x, 3 * x, epochs=4, over=rates, finalists=1, show_plot=False, verbose=0)
         >>> found.best, found.cost, [trial.ended for trial in found.trials[:3]]
-        ({'lr_max': 0.03}, 7, ['trained', 'trained', 'diverged'])
+        ({'lr_max': 0.03}, 8, ['trained', 'trained', 'not finite'])
 
     Source: "Non-stochastic Best Arm Identification and Hyperparameter Optimization", Jamieson and Talwalkar 2015.
     """

@@ -17,6 +17,8 @@ WORST = 4.0
 """A candidate has diverged where its loss is so many times what it was at first, as in `lr_find`."""
 _BATCHES = 64  # at least so many from one look at the loss to the next: a look waits for the device
 
+_FIRST = 4  # batches whose loss is what it was at first; of a short epoch all of them
+
 Sums = NDArray[Any]
 """Of each candidate, the sum of the epoch's losses so far, and of their weights: (2, candidates)."""
 
@@ -28,7 +30,7 @@ class Outcome:
     values: list[float] = field(default_factory=list)
     ended: str = TRAINED
     epochs: int = 0
-    first: float = np.nan  # the loss of the first few batches
+    first: float = np.nan  # the loss of the first few batches, or of the first epoch
     last: float = np.nan  # and of the last epoch
     sign: int = 1  # -1 where the highest value is the best
 
@@ -76,7 +78,8 @@ class Watch(keras.callbacks.Callback):
         given = self.params or {}
         steps, epochs = given.get("steps") or 0, given.get("epochs") or 0
         self._last = epochs - 1
-        self._stride, self._early = max(_BATCHES, steps // 8), max(1, min(4, steps // 4))
+        self._stride = max(_BATCHES, steps // 8)
+        self._early = _FIRST if steps >= 4 * _FIRST else self._stride  # fewer batches are too noisy to compare with
         wanted = steps and self._monitor is None and _mean_loss(self._trained()) is not None
         self._tail_from = divmod(steps * epochs - -(-steps * epochs // 10), steps) if wanted else (epochs, 0)
 
