@@ -112,7 +112,7 @@ def sweep(
         >>> rates = {"lr_max": [0.001, 0.03, 1e30]}
         >>> found = sweep(model, x, 3 * x, epochs=4, over=rates, finalists=1, show_plot=False, verbose=0)
         >>> found.best, found.cost, [trial.ended for trial in found.trials[:3]]
-        ({'lr_max': 0.03}, 8, ['trained', 'trained', 'not finite'])
+        ({'lr_max': 0.03}, 7, ['trained', 'trained', 'not finite'])
 
     Source: "Non-stochastic Best Arm Identification and Hyperparameter Optimization", Jamieson and Talwalkar 2015.
     """
