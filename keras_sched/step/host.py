@@ -17,8 +17,7 @@ from keras_sched.table import HostRows, Table, Values
 class HostStep(ScheduledStep):
     """Keras' own train function, whose optimizers take the coming row as Python numbers."""
 
-    # Makes what an optimizer takes for a rate of (N, groups) rates.
-    as_rates: Callable[[NDArray[np.float64]], list[list[Any]]] = staticmethod(np.ndarray.tolist)
+    as_rates: Callable[[NDArray[np.float64]], list[list[Any]]] = staticmethod(np.ndarray.tolist)  # (N, groups) rates
 
     def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
         super().__init__(model, overrides, layouts)
@@ -31,12 +30,16 @@ class HostStep(ScheduledStep):
     def function(self, *arguments: Any) -> Any:
         if self.searching:
             self.model.reset_metrics()
-        with self.installed():
+        try:  # as `installed`, without what it costs to be open to several threads
             for which, override in enumerate(self.overrides):
+                override.install()
                 override.peek = partial(lambda values: values, self._row(which))
             logs = self.objects.run(self, self._plain, *arguments)
             self.learn_updates()
-        return logs
+            return logs
+        finally:
+            for override in self.overrides:
+                override.remove()
 
     def begin(self, tables: Sequence[Table], plain: Callable[..., Any]) -> None:
         self._plain = plain

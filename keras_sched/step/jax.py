@@ -46,8 +46,7 @@ class JaxStep(WindowedStep):
         self._empty: list[Any] = []  # the metrics' variables before the first batch
         self._in_parts = self.compiled and keras.distribution.distribution() is None  # its shardings know lists
         step: Any = self._train_parts if self._in_parts else self._train
-        self._single = step
-        self._several = partial(in_turn, step)
+        self._single, self._several = step, partial(in_turn, step)
         if self.compiled:
             shardings = None if self._in_parts else (None, model._get_state_sharding_spec())
             jit = partial(jax.jit, donate_argnums=0, out_shardings=shardings)

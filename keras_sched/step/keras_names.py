@@ -18,8 +18,7 @@ class PrivateName(NamedTuple):
     since: str  # the oldest version in which it was seen
 
 
-# ARCHITECTURE.md has the same table. Tests fail where the two differ, where the package uses another private name, and
-# where Keras drops one of these.
+# ARCHITECTURE.md has the same table. Tests fail where the two, or the package, differ, and where Keras drops a name.
 NAMES = (
     PrivateName("_apply_weight_decay", "optimizer", "called once a parameter group, with its rate and decay", "3.12"),
     PrivateName("_backend_update_step", "optimizer", "called once a parameter group, with its values", "3.12"),
