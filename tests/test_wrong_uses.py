@@ -204,7 +204,7 @@ AT_THE_DOOR = {
     "an array that fills a page": (lambda: OneCycle(np.zeros(2000)), "lr_max=array([0., 0."),
     "a schedule of Keras'": (
         lambda: ParamScheduler({"lr": step_schedule()}),
-        "`lambda pos: float(schedule(pos * n))`",
+        "`lambda pos: float(schedule(round(pos * n)))`",
     ),
     "an annealer without a position": (lambda: LIN(), "AnnealedSchedule(SchedLin(...), steps=...)"),  # noqa: PLW0108 - the call is the thing
     "fit_flat_cos without compile": (lambda: ks.fit_flat_cos(keras.Sequential(), X, Y, epochs=1), "compile"),

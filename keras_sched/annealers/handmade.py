@@ -177,7 +177,7 @@ def as_annealer(name: str, sched: Any, typed: Any = None) -> Annealer:
     if counts_steps:
         received = f"{type(sched).__name__}(...)"
         expected = f"{expected} from 0 to 1, and this is a function of the step"
-        cure = "Pass `lambda pos: float(schedule(pos * n))`, with n batches in the whole fit."
+        cure = "Pass `lambda pos: float(schedule(round(pos * n)))`, with n batches in the whole fit."
     elif typed is not None:
         expected = f"each of them is an annealer, or a function of the position, which {shown(sched)} is not"
         cure = f"Pass for example `{name}=[SchedCos(0.01, 0), SchedCos(0.1, 0)]`."
