@@ -72,16 +72,27 @@ def names_checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def check_names(
-    given: Mapping[str, Any], own: Mapping[str, Parameter], of_fit: Mapping[str, Parameter] | None = None
+    given: Mapping[str, Any],
+    own: Mapping[str, Parameter],
+    of_fit: Mapping[str, Parameter] | None = None,
+    *,
+    having: str = "it has",
 ) -> None:
-    """Raise a `TypeError` where a name in `given` is not in `own`, nor in what is handed on to `model.fit`."""
+    """Raise a `TypeError` where a name in `given` is not in `own`, nor in what is handed on to `model.fit`.
+
+    Args:
+        given: the arguments, by name.
+        own: the arguments of what was called.
+        of_fit: those of `model.fit`, where the rest is handed on to it.
+        having: how the error begins to say who has no such argument.
+    """
     known = {**own, **(of_fit or {})}
     unknown = {name: value for name, value in given.items() if name not in known}
     if not unknown or any(each.kind is Parameter.VAR_KEYWORD for each in known.values()):
         return
     ours = {theirs: next((each for each in names if each in known), "") for theirs, names in _OTHERS.items()}
     received = ", ".join(f"{name}={shown(value)}" for name, value in unknown.items())
-    nobody = "it has no" if of_fit is None else "neither it nor `model.fit` has an"
+    nobody = f"{having} no" if of_fit is None else "neither it nor `model.fit` has an"
     meant = "".join(did_you_mean(name, known, ours) for name in unknown)
     listed = f"Its own are {', '.join(f'`{name}`' for name in own)}"
     handed_on = "." if of_fit is None else "; it hands the others to `model.fit`."
