@@ -1,6 +1,6 @@
 """Arguments by name: one that a callable does not have is answered with the one that was meant."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, ParamSpec, TypeVar
@@ -25,12 +25,14 @@ _OTHERS = {
     "final_div_factor": ("div_final",),
     **dict.fromkeys(("base_momentum", "max_momentum", "cycle_momentum", "momentum", "betas"), ("moms",)),
     "weight_decay": ("wd",),
+    "alpha": ("lr_final",),
+    "epochs": ("num_it",),
     **dict.fromkeys(("n_epoch", "n_epochs", "num_epochs"), ("epochs", "cycle_len")),
     **dict.fromkeys(("start_epoch", "last_epoch"), ("initial_epoch",)),
     "t_0": ("cycle_len",),
     **dict.fromkeys(("t_mult", "t_mul"), ("cycle_mult",)),
     "m_mul": ("cycle_decay",),
-    **dict.fromkeys(("cycles", "num_cycles"), ("n_cycles",)),
+    **dict.fromkeys(("cycles", "num_cycles", "step_size", "step_size_up"), ("n_cycles",)),
     **dict.fromkeys(
         ("steps", "num_steps", "max_steps", "total_iters", "t_max", "t_initial", "num_training_steps"),
         ("total_steps", "num_it", "steps", "steps_per_epoch"),
@@ -72,17 +74,46 @@ def names_checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def check_names(
-    given: Mapping[str, Any], own: Mapping[str, Parameter], of_fit: Mapping[str, Parameter] | None = None
+    given: Mapping[str, Any],
+    own: Mapping[str, Parameter],
+    of_fit: Mapping[str, Parameter] | None = None,
+    *,
+    having: str = "it has",
 ) -> None:
-    """Raise a `TypeError` where a name in `given` is not in `own`, nor in what is handed on to `model.fit`."""
+    """Raise a `TypeError` where a name in `given` is not in `own`, nor in what is handed on to `model.fit`.
+
+    Args:
+        given: the arguments, by name.
+        own: the arguments of what was called.
+        of_fit: those of `model.fit`, where the rest is handed on to it.
+        having: how the error begins to say who has no such argument.
+    """
     known = {**own, **(of_fit or {})}
     unknown = {name: value for name, value in given.items() if name not in known}
     if not unknown or any(each.kind is Parameter.VAR_KEYWORD for each in known.values()):
         return
     ours = {theirs: next((each for each in names if each in known), "") for theirs, names in _OTHERS.items()}
     received = ", ".join(f"{name}={shown(value)}" for name, value in unknown.items())
-    nobody = "it has no" if of_fit is None else "neither it nor `model.fit` has an"
-    meant = "".join(did_you_mean(name, known, ours) for name in unknown)
+    nobody = f"{having} no" if of_fit is None else "neither it nor `model.fit` has an"
+    meant = "".join(dict.fromkeys(_meant(name, known, ours) for name in unknown))
     listed = f"Its own are {', '.join(f'`{name}`' for name in own)}"
     handed_on = "." if of_fit is None else "; it hands the others to `model.fit`."
     raise wrong_type(received, f"{nobody} argument of that name", f"{meant}{listed}{handed_on}")
+
+
+def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str]) -> str:
+    if name.lower() in ("last_epoch", "start_epoch") and not ours[name.lower()]:
+        return "Pass `initial_epoch` to `fit`. "
+    return did_you_mean(name, known, ours)
+
+
+def check_callbacks(callbacks: Iterable[Any]) -> None:
+    """Raise a `TypeError` for what is taken for a callback: a recipe, an annealer, a class."""
+    for each in callbacks:
+        if isinstance(each, type):
+            cure = f"Make one: `{each.__name__}()`."
+            raise wrong_type(f"callbacks=[{each.__name__}]", "it is a class, and not a callback", cure)
+        if isinstance(each, Mapping) or (callable(each) and not hasattr(each, "on_train_begin")):
+            lacks = "a recipe" if isinstance(each, Mapping) else "an annealer, or another function,"
+            cure = "Pass `ParamScheduler(...)`" + ("." if isinstance(each, Mapping) else " of it: `{'lr': ...}`.")
+            raise wrong_type(f"callbacks=[{shown(each)}]", f"{lacks} is not a callback", cure)

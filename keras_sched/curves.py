@@ -95,9 +95,14 @@ def curves_of(
         if not is_object(attribute):
             _check_groups(name, attribute, sched, optimizer, groups)
         values_of = _checked(_row_values(sched, total), name, attribute)
-        values_of(np.unique(np.linspace(0, total - 1, _LOOKED_AT).astype(np.int64)))  # raises before the first batch
+        values_of(looked_at(total))  # raises before the first batch
         curves[attribute], names[attribute] = values_of, name
     return curves, names
+
+
+def looked_at(total: int) -> NDArray[np.int64]:
+    """The batches of a schedule of that length whose values are checked before the fit."""
+    return np.unique(np.linspace(0, total - 1, _LOOKED_AT).astype(np.int64))
 
 
 def table_of(plans: Sequence[Plan], optimizer: keras.Optimizer, groups: int, *, fixed: bool) -> Table:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.arguments import names_checked
+from keras_sched.arguments import check_callbacks, names_checked
 from keras_sched.callbacks import DEFAULT_MOMS, SGDR, FlatCos, OneCycle, Scheduler
 from keras_sched.errors import check_compiled, check_data_given, check_whole, wrong_value
 from keras_sched.freezing import reset_optimizer
@@ -233,4 +233,6 @@ def as_list(callbacks: Any) -> list[Any]:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         cure = "Pass the callbacks themselves: `callbacks=[...]`."
         raise wrong_value("callbacks=CallbackList(...)", "it adds a callback of its own to a list", cure)
-    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+    listed = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+    check_callbacks(listed)
+    return listed

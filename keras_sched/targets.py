@@ -6,11 +6,24 @@ from inspect import signature
 from typing import Any
 
 import keras
+import numpy as np
 
+from keras_sched.curves import looked_at
 from keras_sched.errors import did_you_mean, is_number, shown, wrong_value
 from keras_sched.hypers import OBJECT, attribute_of
 from keras_sched.step import Target, layers_of, loss_numbers
+from keras_sched.table import RowValues
 
+_OPTIMIZERS = frozenset({"momentum", "beta_1", "beta_2", "rho", "epsilon"})  # of some layers too
+_DROPOUTS = (
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+    keras.layers.GaussianDropout,
+    keras.layers.AlphaDropout,
+)
+_ROUNDING = 1e-12  # a formula that ends at 0 may be this far below it
 _EXAMPLE = "Pass for example `{'dropout*.rate': SchedLin(0.0, 0.5)}`."
 
 
@@ -42,6 +55,20 @@ def columns_of(targets: Mapping[Any, Target]) -> dict[Any, tuple[str, str]]:
     return {key: (f"{OBJECT}{target.label}", target.label) for key, target in targets.items()}
 
 
+def check_values(curves: Mapping[str, RowValues], targets: Mapping[Any, Target], total: int) -> None:
+    """Raise where one of the values that are looked at before a fit is a rate of dropout and out of its range."""
+    rows = looked_at(total)
+    for target in targets.values():
+        curve = curves.get(f"{OBJECT}{target.label}")
+        if curve is None or not any(name == "rate" and isinstance(thing, _DROPOUTS) for thing, name in target.places):
+            continue
+        for row, value in zip(rows, np.ravel(curve(rows)), strict=True):
+            if not -_ROUNDING <= value <= 1 + _ROUNDING:
+                cure = f"For {value:g}% pass {value / 100:g}." if 1 < value <= 100 else "Pass for example 0.5."
+                expected = f"a rate of dropout lies between 0 and 1, and its schedule does not at batch {row}"
+                raise wrong_value(f"{target.label}={value:g}", expected, cure)
+
+
 def _named(key: str, model: keras.Model, optimizer: keras.Optimizer) -> Target | None:
     first, _, rest = key.partition(".")
     if first == "loss" and rest:
@@ -56,7 +83,20 @@ def _named(key: str, model: keras.Model, optimizer: keras.Optimizer) -> Target |
     if len(named) > 1:
         paths = ", ".join(f"`{each.path}`" for each in named)
         raise wrong_value(repr(key), "the model has several variables of that name", f"Pass one of {paths}.")
-    return Target(key, variables=(_variable(named[0], key, model),)) if named else None
+    if named:
+        return Target(key, variables=(_variable(named[0], key, model),))
+    meant = [] if key in _OPTIMIZERS or hasattr(optimizer, key) else _meant(key, model)
+    if meant:
+        expected = f"{type(optimizer).__name__} has no such hyper-parameter, and no variable has that name"
+        raise wrong_value(repr(key), expected, f"Did you mean {' or '.join(meant[:3])}?")
+    return None  # which is then looked for, and missed, in the optimizer
+
+
+def _meant(key: str, model: keras.Model) -> list[str]:
+    """The keys that end with `key`, each as one types it."""
+    layers = [each for each in layers_of(model) if key in _numeric(each) or is_number(vars(each).get(key))]
+    weights = [] if getattr(model, "loss", None) is None or key not in _outputs(_losses(key, model)) else [key]
+    return [*(f"`loss_weights.{output}`" for output in weights), *(f"`{layer.name}.{key}`" for layer in layers)]
 
 
 def _is_optimizers(key: str, optimizer: keras.Optimizer) -> bool:
@@ -83,7 +123,8 @@ def _layers(key: str, model: keras.Model) -> Target:
     ]
     if not matching:
         names = sorted({layer.name for layer in layers if layer is not model})
-        meant = did_you_mean(pattern, names)
+        weight = f"loss_weights.{path}"
+        meant = did_you_mean(pattern, [*names, weight], dict.fromkeys(("loss_weight", "lossweights"), weight))
         expected = f"no layer has a name or path like `{pattern}`"
         raise wrong_value(repr(key), expected, f"{meant}The layers are {', '.join(names)}; see `model.summary()`.")
     places = [_follow(layer, path) for layer in matching]

@@ -1,8 +1,10 @@
 """Arguments by other libraries' names: what answers them, and what a signature still shows."""
 
 import inspect
+import re
 
 import keras
+import numpy as np
 import pytest
 
 import keras_sched as ks
@@ -72,6 +74,40 @@ def test_a_callback_of_a_users_own_takes_what_it_likes():
 def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
     with pytest.raises(TypeError, match=f"it has no argument of that name. Did you mean `{meant}`\\? Its own are"):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "meant"),
+    [
+        (lambda: ks.Triangular(lr_max=0.1, step_size_up=9), "Did you mean `n_cycles`? "),
+        (lambda: ks.Triangular(lr_max=0.1, step_size=9), "Did you mean `n_cycles`? "),
+        (lambda: ks.Triangular(lr_max=0.1, num_cycles=9), "Did you mean `n_cycles`? "),
+        (lambda: ks.WarmupCosine(lr_max=0.1, alpha=0.1), "Did you mean `lr_final`? "),
+        (lambda: ks.lr_find(None, [1], epochs=2), "Did you mean `num_it`? "),
+        (lambda: ks.OneCycle(0.1, base_momentum=0.85, max_momentum=0.95), "Did you mean `moms`? "),
+        (lambda: ks.OneCycle(0.1, last_epoch=-1), "Pass `initial_epoch` to `fit`. "),
+    ],
+)
+def test_other_habits(call, meant):
+    with pytest.raises(TypeError, match=re.escape(f"no argument of that name. {meant}Its own are")):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "says"),
+    [
+        ([ks.one_cycle(0.1)], "a recipe is not a callback. Pass `ParamScheduler(...)`."),
+        (ks.one_cycle(0.1), "a recipe is not a callback"),
+        ([ks.SchedCos(0.1, 0)], "is not a callback. Pass `ParamScheduler(...)` of it"),
+        ([ks.OneCycle], "`callbacks=[OneCycle]`; it is a class, and not a callback. Make one: `OneCycle()`."),
+    ],
+)
+@pytest.mark.parametrize("train", [ks.fit_one_cycle, ks.fine_tune, ks.sweep])
+def test_what_is_taken_for_a_callback(train, callbacks, says):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=re.escape(says)):
+        train(model, np.ones((4, 2)), np.ones(4), epochs=1, callbacks=callbacks)
 
 
 def test_what_is_no_model_is_not_asked_for_its_fit():

@@ -9,7 +9,18 @@ import pytest
 from oracle import BATCH, BATCHES, data, fit, mlp
 from runs import Bench, Dies, changes, face, plain_steps, same_bits
 
-from keras_sched import FlatCos, OneCycle, ParamScheduler, SchedCos, Sweep, fit_flat_cos, fit_one_cycle, lr_find, sweep
+from keras_sched import (
+    FlatCos,
+    OneCycle,
+    ParamScheduler,
+    SchedCos,
+    Sweep,
+    fit_flat_cos,
+    fit_one_cycle,
+    lr_find,
+    one_cycle,
+    sweep,
+)
 from keras_sched.sweeps.plan import rates_around, rounds_of
 
 QUIET = {"verbose": 0, "show_plot": False, "batch_size": BATCH}
@@ -141,6 +152,14 @@ def test_a_function_of_ones_own_as_the_recipe(model, start):
     found = swept(model, start, recipe=falling, over={"high": [0.1, 0.01], "low": [0.0]}, rounds=1, epochs=1)
     assert [trial.arguments["high"] for trial in found.trials] == [0.1, 0.01]
     assert found.lr is None
+
+
+@pytest.mark.parametrize("groups", [{}, {"groups": 2}])
+def test_a_recipe_that_returns_a_dictionary(model, start, groups):
+    arguments = {"over": {"lr_max": [0.1, 0.01]}, "rounds": 1, "epochs": 1} | groups
+    found = swept(model, start, recipe=one_cycle, **arguments)
+    of_class = swept(model, start, recipe=OneCycle, **arguments)
+    assert [trial.values for trial in found.trials] == [trial.values for trial in of_class.trials]
 
 
 def test_rates_by_parameter_group(model, start):
@@ -318,7 +337,7 @@ def test_a_model_that_is_not_built_is_built_and_then_as_it_was_first():
         ({"over": {"lr_max": []}}, ValueError, "no value to try"),
         ({"over": [0.1]}, TypeError, "{argument of the recipe: values to try}"),
         ({"over": {"lr_max": 0.1}}, TypeError, "in a list"),
-        ({"over": {"max_lr": [0.1]}}, TypeError, "Did you mean `lr_max`"),
+        ({"over": {"max_lr": [0.1]}}, TypeError, "arguments of the recipe `OneCycle`.*Did you mean `lr_max`"),
         ({"over": {"lr_max": [0.1, -1.0]}}, ValueError, "lr_max"),
         ({"over": {"wd": [-0.1]}}, ValueError, "a weight decay is a number of at least 0"),
         (
@@ -338,6 +357,10 @@ def test_a_model_that_is_not_built_is_built_and_then_as_it_was_first():
         ({"x": iter([])}, ValueError, "a function that makes the data"),
         ({"validation_data": iter([])}, ValueError, "this can be read once"),
         ({"recipe": lambda: None, "over": None}, TypeError, "Say what to try"),
+        ({"recipe": one_cycle, "over": None}, TypeError, "Say what to try"),
+        ({"recipe": lambda lr_max: None}, TypeError, "it returned None, which schedules nothing"),
+        ({"recipe": OneCycle(0.1)}, TypeError, "Pass the class: `recipe=OneCycle`"),
+        ({"recipe": {"lr": SchedCos(0.1, 0)}}, TypeError, "Pass for example `recipe=OneCycle`"),
     ],
     ids=str,
 )

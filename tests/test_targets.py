@@ -460,6 +460,10 @@ def test_a_second_fit_compiles_nothing_and_takes_its_own_values():
         ("loss_weights.other", "one of 0"),
         ("moving_mean", "shape"),
         ("zero.rate", "made with 0"),
+        ("rate", "no variable has that name. Did you mean `drop_1.rate` or `drop_2.rate`\\?"),
+        ("shift", "Did you mean `noisy.shift`\\?"),
+        ("loss_weight.head", "Did you mean `loss_weights.head`\\?"),
+        ("beta_2", "SGD has no such hyper-parameter. Pass one"),
     ],
 )
 def test_what_cannot_be_scheduled_is_said_before_the_first_batch(key, says):
@@ -471,6 +475,34 @@ def test_what_cannot_be_scheduled_is_said_before_the_first_batch(key, says):
     with pytest.raises(ValueError, match=says):
         oracle.fit(model, [ParamScheduler({key: RISING})])
     assert oracle.largest_difference(before, weights(model)) == 0
+
+
+def test_an_output_without_what_is_scheduled_of_it():
+    with pytest.raises(ValueError, match=r"Did you mean `loss_weights\.second`"):
+        fit_two(two_heads(), [ParamScheduler({"second": RISING})])
+
+
+@pytest.mark.parametrize("kind", ["Dropout", "SpatialDropout1D", "GaussianDropout", "AlphaDropout"])
+@pytest.mark.parametrize(
+    ("sched", "says"),
+    [
+        (SchedLin(5.0, 0.0), "a rate of dropout lies between 0 and 1, and .* at batch 0. For 5% pass 0.05"),
+        (SchedLin(0.0, -0.5), "lies between 0 and 1, and .* at batch 1. Pass for example"),
+    ],
+)
+def test_a_rate_of_dropout_out_of_its_range(kind, sched, says):
+    dropout = getattr(keras.layers, kind)(0.5, name="drop")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Reshape((2, 2)), dropout, keras.layers.Flatten()])
+    model.add(keras.layers.Dense(1))
+    model.compile("sgd", "mse")
+    before = weights(model)
+    with pytest.raises(ValueError, match=f"^`ParamScheduler` received `drop.rate=.*{says}"):
+        oracle.fit(model, [ParamScheduler({"drop.rate": sched})], EPOCHS)
+    assert oracle.largest_difference(before, weights(model)) == 0
+
+
+def test_a_rate_of_dropout_of_one_is_in_its_range():
+    ParamScheduler({"drop_*.rate": SchedNo(1.0, 1.0)}).check(make())
 
 
 def test_a_variable_that_trains_or_is_not_the_models():

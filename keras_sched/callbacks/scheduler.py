@@ -17,7 +17,7 @@ from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost, is_object
 from keras_sched.step import InnerOptimizer, ScheduledFit, Target
 from keras_sched.table import RowValues
-from keras_sched.targets import columns_of, targets_of
+from keras_sched.targets import check_values, columns_of, targets_of
 from keras_sched.updates import check_updates
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ class Scheduler(OfKnownLength):
         others = [key for key in targets if any(inner.optimizer is not None for inner, _ in self._parts)]
         scheds = {key: sched for key, sched in scheds.items() if key not in others}
         curves, names = curves_of(scheds, optimizer, total, groups, columns)
+        check_values(curves, targets, total)
         if first:
             curves = {name: _later(curve, first) for name, curve in curves.items()}
         if self.momentum_correction:

@@ -2,10 +2,13 @@
 
 import itertools
 from collections.abc import Iterable, Mapping
+from inspect import signature
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
+from keras_sched.arguments import check_names
 from keras_sched.errors import shown, wrong_type, wrong_value
 
 COUNT, DECADES = 5, 1.0
@@ -63,3 +66,16 @@ def grid(over: Any) -> list[dict[str, Any]]:
     if not over or not found:
         raise wrong_value(f"over={shown(over)}", "there is no value to try in it", cure)
     return found
+
+
+def check_recipe(recipe: Any, over: Any) -> None:
+    """Raise where `recipe` makes no schedules, or has no arguments of the names in `over`."""
+    expected = "it is what makes a schedule for each candidate: a class, or a function"
+    if isinstance(recipe, keras.callbacks.Callback):
+        cure = f"Pass the class: `recipe={type(recipe).__name__}`, and its arguments in `over`."
+        raise wrong_type(f"recipe={type(recipe).__name__}(...)", f"{expected}, and this is one schedule", cure)
+    if not callable(recipe):
+        raise wrong_type(f"recipe={shown(recipe)}", expected, "Pass for example `recipe=OneCycle`.")
+    if isinstance(over, Mapping):
+        name = getattr(recipe, "__name__", "recipe")
+        check_names(over, signature(recipe).parameters, having=f"these are arguments of the recipe `{name}`, which has")

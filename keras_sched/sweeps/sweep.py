@@ -29,7 +29,7 @@ from keras_sched.lr_finder import lr_find
 from keras_sched.snapshot import Snapshot
 from keras_sched.step.state import is_built
 from keras_sched.sweeps.found import DIVERGED, TRAINED, Sweep, Trial
-from keras_sched.sweeps.plan import Round, grid, rates_around, rounds_of
+from keras_sched.sweeps.plan import Round, check_recipe, grid, rates_around, rounds_of
 from keras_sched.sweeps.shown import Shown
 from keras_sched.sweeps.together import refuse, train_together, why_not
 from keras_sched.sweeps.train import Job, Trainer, said_of
@@ -74,7 +74,8 @@ def sweep(
         epochs: how long the finalists are trained, at least 1.
         over: {argument of `recipe`: values to try}, every combination of them; by default five rates over a factor of
             ten, around the one that `lr_find` suggests.
-        recipe: what makes the schedule of the arguments: a callback of this library, or a function that returns one.
+        recipe: what makes the schedule of the arguments: a callback of this library, or a function that returns one, or
+            {hyper-parameter: annealer}, as `one_cycle` does.
         finalists: how many candidates the last round has, at least 1.
         rounds: how many rounds there are, at least 1. Each is about ten times as long as the one before it; where
             `epochs` are too few for that there are fewer. One round trains all candidates for all `epochs`.
@@ -118,6 +119,7 @@ def sweep(
     """
     _check_numbers(epochs=epochs, finalists=finalists, rounds=rounds, repeats=repeats)
     _check_given(model, x, fit, population, executor, cache_dir)
+    check_recipe(recipe, over)
     job = Job(model, x, y, fit, as_list(callbacks), recipe, groups, _monitor(monitor, fit), repeats)
     candidates = grid(over) if over is not None else _suggested(job, cache_dir)
     if not is_built(model):

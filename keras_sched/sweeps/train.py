@@ -4,12 +4,14 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_sched.errors import shown, speaking_as
+from keras_sched.callbacks import ParamScheduler
+from keras_sched.errors import shown, speaking_as, wrong_type
 from keras_sched.groups import Groups
 from keras_sched.snapshot import Snapshot
 from keras_sched.step import ScheduledFit
@@ -29,7 +31,7 @@ class Job:
         x, y: what `model.fit` takes; `x` may be a function that makes it.
         fit: every other argument of `model.fit`.
         callbacks: the user's.
-        recipe: arguments -> the callback that schedules.
+        recipe: arguments -> the callback that schedules, or what a `ParamScheduler` is made of.
         groups: the parameter groups.
         monitor: the name in the logs and its mode; `None` for the loss of the last tenth of the batches.
         repeats: how many trainings a candidate has.
@@ -48,7 +50,17 @@ class Job:
     def schedule(self, arguments: Mapping[str, Any]) -> Any:
         """The callback that schedules a candidate."""
         groups = {} if self.groups is None else {"groups": self.groups}
-        return self.recipe(**arguments, **groups)
+        made: Any = None
+        if groups and "groups" not in signature(self.recipe).parameters:
+            made = self.recipe(**arguments)
+        if not isinstance(made, Mapping):
+            made = self.recipe(**arguments, **groups)
+        if isinstance(made, Mapping):
+            return ParamScheduler(made, groups=self.groups)
+        if isinstance(made, keras.callbacks.Callback):
+            return made
+        cure = "Return a callback, or {hyper-parameter: annealer}, as `one_cycle` does."
+        raise wrong_type(f"recipe={shown(self.recipe)}", f"it returned {shown(made)}, which schedules nothing", cure)
 
     def data(self) -> dict[str, Any]:
         """The arguments of `fit` for the data, made anew where a function makes them; `None` where there is none."""
