@@ -1,6 +1,6 @@
 """Arguments by name: one that a callable does not have is answered with the one that was meant."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, ParamSpec, TypeVar
@@ -107,8 +107,8 @@ def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str]) -
     return did_you_mean(name, known, ours)
 
 
-def check_callbacks(callbacks: Iterable[Any]) -> None:
-    """Raise a `TypeError` for what is taken for a callback: a recipe, an annealer, a class."""
+def check_callbacks(callbacks: list[Any]) -> list[Any]:
+    """The callbacks; raise a `TypeError` for what is taken for a callback: a recipe, an annealer, a class."""
     for each in callbacks:
         if isinstance(each, type):
             cure = f"Make one: `{each.__name__}()`."
@@ -117,3 +117,4 @@ def check_callbacks(callbacks: Iterable[Any]) -> None:
             lacks = "a recipe" if isinstance(each, Mapping) else "an annealer, or another function,"
             cure = "Pass `ParamScheduler(...)`" + ("." if isinstance(each, Mapping) else " of it: `{'lr': ...}`.")
             raise wrong_type(f"callbacks=[{shown(each)}]", f"{lacks} is not a callback", cure)
+    return callbacks

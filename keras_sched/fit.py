@@ -233,6 +233,4 @@ def as_list(callbacks: Any) -> list[Any]:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         cure = "Pass the callbacks themselves: `callbacks=[...]`."
         raise wrong_value("callbacks=CallbackList(...)", "it adds a callback of its own to a list", cure)
-    listed = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
-    check_callbacks(listed)
-    return listed
+    return check_callbacks(list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks])

@@ -137,7 +137,7 @@ def learning_rates(
     if isinstance(value, Mapping):
         expected = "it is a learning rate, and this a recipe: {hyper-parameter: annealer}"
         raise wrong_type(f"{argument}={shown(value)}", expected, "Pass the recipe to `ParamScheduler`.")
-    rates = _spread(value, groups, argument)
+    rates = [float(rate) if getattr(rate, "shape", None) == () else rate for rate in _spread(value, groups, argument)]
     for rate in rates:
         if not (is_number(rate) and 0 < rate < math.inf):
             expected = "a learning rate is a finite number above 0"
@@ -195,4 +195,5 @@ def _check_layer_decay(value: Any, groups: int) -> None:
 
 
 def _is_sequence(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes) and not callable(value)
+    several = isinstance(value, Iterable) and getattr(value, "shape", None) != ()  # an array of one number is a number
+    return several and not isinstance(value, str | bytes) and not callable(value)

@@ -248,5 +248,6 @@ class _LoopOptimizer:
 @speaking_as("scheduled")
 def _frozen(found: str) -> RuntimeError:
     expected = "the values of the step in which it was compiled would be frozen there"
-    cure = "Pass it `s.window()`, and call `s.apply(window, grads, variables)` there; with `fit`, use `ParamScheduler`."
+    there = "call `s.apply(window, grads, variables)` there, or `s.stateless_apply(window, ...)` on JAX"
+    cure = f"Pass it `s.window()`, and {there}; with `fit`, use `ParamScheduler`."
     return wrong_state(f"a compiled step that {found}", expected, cure)

@@ -110,6 +110,23 @@ def test_what_is_taken_for_a_callback(train, callbacks, says):
         train(model, np.ones((4, 2)), np.ones(4), epochs=1, callbacks=callbacks)
 
 
+@pytest.mark.parametrize("made", [np.asarray, keras.ops.convert_to_tensor])
+def test_an_array_of_one_number_is_a_rate(made):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    data = np.ones((4, 2)), np.ones(4)
+    history = ks.fit_one_cycle(model, *data, epochs=2, batch_size=1, lr_max=made(0.5), verbose=0)
+    assert history.hps["lr"].max() == 0.5
+    assert ks.OneCycle([made(0.25), made(0.5)], groups=2).lr_max is not None
+
+
+def test_a_suggestion_by_its_name():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match="Pass the function itself: `from keras_sched import valley`"):
+        ks.lr_find(model, [1], suggest_funcs="valley")
+
+
 def test_what_is_no_model_is_not_asked_for_its_fit():
     with pytest.raises(RuntimeError, match="compile"):
         ks.fit_one_cycle(keras.layers.Dense(1), [1], [1], epochs=1, batch_size=1)

@@ -160,7 +160,7 @@ def check_functions(functions: Any) -> tuple[SuggestionFunction, ...]:
     listed = tuple(listed)
     for function in listed:
         if not callable(function):
-            cure = "Pass for example `suggest_funcs=(valley, steep)`."
+            cure = "Pass the function itself: `from keras_sched import valley`, `suggest_funcs=(valley, steep)`."
             raise wrong_type(f"suggest_funcs={functions!r}", "it is a suggestion function, or several", cure)
     return listed
 
