@@ -248,6 +248,5 @@ class _LoopOptimizer:
 @speaking_as("scheduled")
 def _frozen(found: str) -> RuntimeError:
     expected = "the values of the step in which it was compiled would be frozen there"
-    there = "call `s.apply(window, grads, variables)` there, or `s.stateless_apply(window, ...)` on JAX"
-    cure = f"Pass it `s.window()`, and {there}; with `fit`, use `ParamScheduler`."
+    cure = "With `fit`, use `ParamScheduler`; else pass `s.window()`, for `s.apply(...)` or `s.stateless_apply(...)`."
     return wrong_state(f"a compiled step that {found}", expected, cure)
