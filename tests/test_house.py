@@ -106,6 +106,10 @@ def test_the_seam_can_be_read_in_an_hour():
     assert lines <= MOST_LINES_OF_THE_SEAM
 
 
+def test_the_page_about_it_is_one_page():
+    assert len(PAGE.splitlines()) <= 110
+
+
 def test_each_line_of_a_file_counts():
     assert house.read("a\n" * 301).lines > MOST_LINES >= house.read("a\n" * 300).lines
 
