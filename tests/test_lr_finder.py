@@ -227,7 +227,7 @@ def test_a_search_of_up_to_five_batches_takes_six(num_it):
         ({"start_lr": [1e-3, 1e-2], "end_lr": [1, 1, 1]}, ValueError, "3 rates where there are 2"),
         ({"repeats": 0}, ValueError, "repeats=0"),
         ({"wd": -1}, ValueError, "wd=-1"),
-        ({"suggest_funcs": 3}, TypeError, r"suggest_funcs=3.*Pass the function itself.*`suggest_funcs=\(valley, steep\)`"),
+        ({"suggest_funcs": 3}, TypeError, r"suggest_funcs=3.*the function itself.*`suggest_funcs=\(valley, steep\)`"),
         ({"suggest_funcs": "valley"}, TypeError, "suggest_funcs='valley'"),
         ({"suggest_funcs": (valley, "steep")}, TypeError, "suggest_funcs="),
         ({"cache_dir": "no/such/folder"}, ValueError, "no such folder"),
