@@ -27,6 +27,11 @@ MOST_BYTES = 60_000  # of a picture in a notebook
 EACH = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
+def takes_a_process(test):
+    """On TensorFlow, whose suite is the longest, such a test waits for `-m slow`."""
+    return pytest.mark.slow(test) if keras.backend.backend() == "tensorflow" else test
+
+
 def read(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -44,6 +49,7 @@ def test_every_notebook_is_tested():
     assert sorted(TUTORIALS.glob("*.ipynb")) == PATHS
 
 
+@takes_a_process
 @EACH
 def test_a_notebook_runs_and_shows_what_is_kept_where_that_is_the_same_everywhere(path, run_script):
     code = f"import runpy, sys\nsys.argv[1:] = [{str(path)!r}]\nrunpy.run_module('notebooks', None, '__main__')"
@@ -176,6 +182,7 @@ def test_an_example_for_keras_io_has_its_header_and_parts_text_from_code(path):
     assert len(texts) > 3
 
 
+@takes_a_process
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_for_keras_io_runs(path, run_script):
     source = path.read_text(encoding="utf-8")
