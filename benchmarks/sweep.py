@@ -3,6 +3,7 @@
 KerasTuner's Hyperband trains the candidates in rounds of its own, its random search all of them for all epochs, as
 `sweep(..., rounds=1)` does; both build and compile the model anew for each. On JAX also a population, against one by
 one. Rounds are interleaved: a table has the median of the rounds and the quartiles, and ratios to `sweep`.
+Needs `pip install keras-tuner`, and on TensorFlow `tensorboard`.
 """
 
 import argparse

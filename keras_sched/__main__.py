@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"it is a whole number of at least 1, not {text!r}; type for example 5")
+        raise argparse.ArgumentTypeError(f"it must be a whole number of at least 1, not {text!r}; type for example 5")
     return int(text)
 
 

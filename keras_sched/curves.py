@@ -47,7 +47,7 @@ class Plan:
 def check_scheds(scheds: Any) -> dict[str, Any]:
     """`scheds` with functions made annealers and lists made tuples; raise unless it is {name: annealer}."""
     if not isinstance(scheds, Mapping) or not all(isinstance(name, str | tuple) for name in scheds):
-        expected = "it is a dictionary from the name of a hyper-parameter to an annealer"
+        expected = "it must be a dictionary from the name of a hyper-parameter to an annealer"
         raise wrong_type(f"scheds={shown(scheds)}", expected, "Pass for example `{'lr': SchedCos(0.1, 0.0)}`.")
     if not scheds:
         raise wrong_value("scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`.")

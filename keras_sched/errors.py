@@ -96,7 +96,7 @@ def check_no_named_tuple(name: str, value: Any) -> None:
     """Refuse a named tuple for a learning rate: the result of `lr_find` does not have one number per group."""
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         first = next(iter(getattr(value, "_fields", ())), "valley")
-        expected = "it is a learning rate, and this a named tuple, such as `lr_find` returns"
+        expected = "it must be a learning rate, and this is a named tuple, such as `lr_find` returns"
         cure = f"Pass one of its suggestions, for example `{name}=found.{first}`."
         raise wrong_type(f"{name}={shown(value)}", expected, cure)
 
@@ -107,26 +107,26 @@ def check_fraction(name: str, value: Any, meaning: str, example: str = "0.25") -
         return
     percent = is_number(value) and 1 < value <= 100
     cure = f"For {value}% pass `{name}={value / 100:g}`." if percent else f"Pass for example `{name}={example}`."
-    raise wrong_value(f"{name}={shown(value)}", f"it is {meaning}, between 0 and 1", cure)
+    raise wrong_value(f"{name}={shown(value)}", f"it is {meaning}, and must be between 0 and 1", cure)
 
 
 def check_positive(name: str, value: Any, meaning: str, example: str) -> None:
     """Raise unless `value` is a finite number above 0."""
     if not (is_number(value) and 0 < value < math.inf):
-        raise _out_of_range(name, value, f"{meaning}, a finite number above 0", example)
+        raise _out_of_range(name, value, f"{meaning}, and must be a finite number above 0", example)
 
 
 def check_not_negative(name: str, value: Any, meaning: str, example: str) -> None:
     """Raise unless `value` is a finite number of at least 0."""
     if not (is_number(value) and 0 <= value < math.inf):
-        raise _out_of_range(name, value, f"{meaning}, a finite number of at least 0", example)
+        raise _out_of_range(name, value, f"{meaning}, and must be a finite number of at least 0", example)
 
 
 def check_whole(name: str, value: Any, meaning: str, example: int = 10, *, least: int = 1) -> int:
     """Return `value` as an `int`; raise unless it is a whole number of at least `least`."""
     if is_whole(value, least):
         return int(value)
-    raise _out_of_range(name, value, f"{meaning}, a whole number of at least {least}", example)
+    raise _out_of_range(name, value, f"{meaning}, and must be a whole number of at least {least}", example)
 
 
 def check_compiled(model: Any) -> None:

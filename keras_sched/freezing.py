@@ -143,7 +143,7 @@ def _start(n: int, count: int) -> int:
     """`n`, which may count from the end, as the index of the first group that trains."""
     if isinstance(n, numbers.Integral) and not isinstance(n, bool) and -count <= n <= count:
         return int(n) % count if n < 0 else int(n)
-    expected = f"it is how many groups are frozen, a whole number, and there are {count} groups"
+    expected = f"it is how many groups are frozen, and must be a whole number; there are {count} groups"
     cure = f"Pass from {-count} to {count}, for example `n=-1` for all groups but the last, or other `groups=`."
     raise wrong_value(f"n={n!r}", expected, cure)
 

@@ -135,7 +135,7 @@ def learning_rates(
     """
     check_no_named_tuple(argument, value)
     if isinstance(value, Mapping):
-        expected = "it is a learning rate, and this a recipe: {hyper-parameter: annealer}"
+        expected = "it must be a learning rate, and this is a recipe: {hyper-parameter: annealer}"
         raise wrong_type(f"{argument}={shown(value)}", expected, "Pass the recipe to `ParamScheduler`.")
     rates = [float(rate) if getattr(rate, "shape", None) == () else rate for rate in _spread(value, groups, argument)]
     for rate in rates:
@@ -187,7 +187,7 @@ def _spread_slice(value: slice, groups: int, argument: str) -> list[Any]:
 def _check_layer_decay(value: Any, groups: int) -> None:
     received = f"layer_decay={shown(value)}"
     if not (is_number(value) and 0 < value <= 1):
-        expected = "it is what a group's rate is multiplied by for each group that follows, above 0 and at most 1"
+        expected = "it is the factor from a group's rate to that of the one before, and must be above 0 and at most 1"
         raise wrong_value(received, expected, "Pass for example `layer_decay=0.75`.")
     if groups == 1:
         expected = "there is one parameter group, so that nothing would decay"

@@ -59,7 +59,7 @@ def scheduled(
     """
     check_keras()
     if not isinstance(optimizer, keras.Optimizer):
-        raise wrong_type(repr(optimizer), "it is a Keras optimizer", "Pass for example `keras.optimizers.SGD()`.")
+        raise wrong_type(repr(optimizer), "it must be a Keras optimizer", "Pass for example `keras.optimizers.SGD()`.")
     steps = check_whole("steps", steps, "the number of steps of the loop")
     return ScheduledLoop(optimizer, check_scheds(scheds), steps, groups)
 

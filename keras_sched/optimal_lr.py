@@ -77,7 +77,7 @@ def find_optimal_lr(
 
 def _curve_of(result: Any) -> Curve:
     if not (hasattr(result, "lrs") and hasattr(result, "losses")):
-        expected = "it is a search, with its `lrs` and `losses`"
+        expected = "it must be a search, with its `lrs` and `losses`"
         raise wrong_type(f"result={result!r}", expected, "Pass what `lr_find(model, x, y)` returns.")
     return checked_curve(NAME, result.lrs, result.losses)
 

@@ -78,11 +78,11 @@ class AnnealedSchedule(keras.optimizers.schedules.LearningRateSchedule):
 def _check_annealer(annealer: Any) -> None:
     if isinstance(annealer, dict):
         cure = "Pass its learning rate, for example `one_cycle(0.1)['lr']`; for the momentum too use `ParamScheduler`."
-        raise wrong_type(f"annealer={shown(annealer)}", "it is one annealer, and this a recipe", cure)
+        raise wrong_type(f"annealer={shown(annealer)}", "it must be one annealer, and this is a recipe", cure)
     if not isinstance(annealer, Annealer):
         received = annealer.__name__ if isinstance(annealer, type) else shown(annealer)
         cure = "Pass for example `SchedCos(0.1, 0)`; of a function make one with `@keras_sched.annealer`."
-        raise wrong_type(f"annealer={received}", "it is an annealer", cure)
+        raise wrong_type(f"annealer={received}", "it must be an annealer", cure)
     if annealer.groups is not None:
         expected = f"Keras has one rate for all parameters, and this has {annealer.groups}, one per group"
         cure = "Use `ParamScheduler(..., groups=...)`, or pass an annealer of single numbers."

@@ -108,7 +108,7 @@ def _is_optimizers(key: str, optimizer: keras.Optimizer) -> bool:
 
 def _pair(key: tuple[Any, ...], model: keras.Model) -> Target:
     if len(key) != 2 or not isinstance(key[1], str):
-        raise wrong_value(shown(key), "it is a pair of an object and the name of its attribute", _EXAMPLE)
+        raise wrong_value(shown(key), "it must be a pair of an object and the name of its attribute", _EXAMPLE)
     thing, attribute = key
     name = getattr(thing, "name", None)
     label = f"{name if isinstance(name, str) else type(thing).__name__}.{attribute}"

@@ -697,7 +697,7 @@ def with_name_taken(start, end, pos, groups=1):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: SchedCos("0.1", 0), r"`SchedCos` received `start='0.1'`; it is a number"),
+        (lambda: SchedCos("0.1", 0), r"`SchedCos` received `start='0.1'`; it must be a number"),
         (lambda: SchedCos(0, None), r"`SchedCos` received `end=None`"),
         (lambda: SchedCos(0, [True]), r"received `end=\[True\]`"),
         (lambda: SchedCos(0, []), r"received `end=\[\]`"),
@@ -728,7 +728,7 @@ def with_name_taken(start, end, pos, groups=1):
         (lambda: combine_scheds([1.5, -0.5], [plain, plain]), r"`pcts=\[1.5, -0.5\]`.*at least 0"),
         (lambda: combine_scheds([math.nan, 1], [plain, plain]), r"`pcts=\[nan, 1\]`"),
         (lambda: combine_scheds(["0.5", "0.5"], [plain, plain]), r"`pcts=\['0.5', '0.5'\]`"),
-        (lambda: combine_scheds([1], [0.1]), r"`combine_scheds` received `scheds\[0\]=0.1`; it is an annealer"),
+        (lambda: combine_scheds([1], [0.1]), r"`combine_scheds` received `scheds\[0\]=0.1`; it must be an annealer"),
         (lambda: combine_scheds([1], [SchedCos]), r"`scheds\[0\]=SchedCos`.*SchedCos\(0.1, 0\)"),
         (
             lambda: combine_scheds([1], [keras.optimizers.schedules.CosineDecay(0.1, 9)]),

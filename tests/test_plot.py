@@ -447,7 +447,7 @@ def test_a_plain_function_of_one_number_is_a_schedule():
         ({"scheds": SchedLin(0, 1)}, TypeError, "SchedCos"),
         ({"scheds": {"lr": []}}, ValueError, r"`lr=\[\]`; it has no annealer"),
         ({"scheds": {"lr": [SchedLin([0, 0], [1, 2]), SchedLin(0, 1)]}}, ValueError, "one value at a time"),
-        ({"scheds": {"lr": 0.1}}, TypeError, "`lr=0.1`; it is an annealer"),
+        ({"scheds": {"lr": 0.1}}, TypeError, "`lr=0.1`; it must be an annealer"),
         ({"scheds": {"lr": "cosine"}}, TypeError, "SchedCos"),
         ({"steps_per_epoch": 10}, ValueError, "Pass for example `epochs=5`"),
         ({"epochs": 0}, ValueError, "`epochs=0`"),

@@ -325,7 +325,7 @@ def test_a_recipe_comes_back_from_json_and_from_its_own_words(recipe):
     [
         (lambda: one_cycle(0.1, pct_start=30), r"`one_cycle` received `pct_start=30`;.*rising.*For 30% pass .*=0.3"),
         (lambda: one_cycle(0.1, pct_start=0.6, three_phase=True), r"`pct_start=0.6`.*at most 0.5"),
-        (lambda: one_cycle(0), r"`one_cycle` received `lr_max=0`; it is a learning rate, a number above 0"),
+        (lambda: one_cycle(0), r"`one_cycle` received `lr_max=0`; it must be a learning rate above 0"),
         (lambda: one_cycle(-0.1), r"`lr_max=-0.1`"),
         (lambda: one_cycle([0.1, 0]), r"`lr_max=\[0.1, 0\]`"),
         (lambda: one_cycle("0.1"), r"`one_cycle` received `lr_max='0.1'`"),

@@ -49,9 +49,15 @@ def test_what_is_suggested_by_default_loses_the_least_of_one_shot_rules(half, ke
         assert rows["halfway"][column] < min(rows[name][column] for name in others)
 
 
-def test_the_page_tells_the_numbers_of_the_table(kept):
+def lines_of_the_page(cells):
+    """Those of its table that has so many cells in a line."""
     page = (ROOT / "tutorials" / "how_good.md").read_text(encoding="utf-8")
-    told = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")][1:]
+    lines = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line] for line in lines if len(line) == cells][1:]
+
+
+def test_the_page_tells_the_numbers_of_the_table(kept):
+    told = lines_of_the_page(8)
     rows = kept["regret, test half"]
     assert [line[0].strip("`") for line in told] == [row["rate from"] for row in rows]
     for line, row in zip(told, rows, strict=True):
@@ -64,6 +70,16 @@ def test_a_sweep_loses_next_to_nothing_at_the_cost_of_four_trainings(kept):
     assert rows["sweep"]["median regret"] <= 1.05
     assert rows["sweep"]["p90 regret"] <= 1.2
     assert float(rows["sweep"]["trainings"]) <= 4
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_page_tells_how_long_a_tuner_takes(place):
+    backend = ("jax", "tensorflow", "torch")[place]
+    rows = tables((KEPT / f"sweep-{backend}.txt").read_text(encoding="utf-8"))["sweep"]
+    ratios = {row["what"]: f"{row['ratio to sweep']:.2g}" for row in rows}
+    ways = ("KerasTuner, Hyperband", "KerasTuner, random search", "sweep in one round")
+    expected = [" · ".join(ratios[f"small {model}, {way}"] for model in ("MLP", "ConvNet")) for way in ways]
+    assert [line[1 + place] for line in lines_of_the_page(4)] == expected
 
 
 BY_HAND = """

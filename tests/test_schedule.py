@@ -177,7 +177,7 @@ def test_a_function_that_cannot_be_compiled_says_how_to_write_it(backend):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: AnnealedSchedule(0.1, 10), r"`AnnealedSchedule` received `annealer=0.1`; it is an annealer"),
+        (lambda: AnnealedSchedule(0.1, 10), r"`AnnealedSchedule` received `annealer=0.1`; it must be an annealer"),
         (lambda: AnnealedSchedule(SchedCos, 10), r"`annealer=SchedCos`.*SchedCos\(0.1, 0\)"),
         (lambda: AnnealedSchedule(abs, 10), r"`annealer=<built-in function abs>`.*@keras_sched.annealer"),
         (lambda: AnnealedSchedule(one_cycle(0.1), 10), r"a recipe. Pass .*one_cycle\(0.1\)\['lr'\].*ParamScheduler"),

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -21,7 +22,7 @@ from keras_sched import (
     one_cycle,
     sweep,
 )
-from keras_sched.sweeps.plan import rates_around, rounds_of
+from keras_sched.sweeps.plan import bracket, rates_around, rounds_of
 
 QUIET = {"verbose": 0, "show_plot": False, "batch_size": BATCH}
 RATES = [0.003, 0.01, 0.03, 0.1]
@@ -95,6 +96,39 @@ def test_the_better_half_goes_on_and_the_best_of_the_last_round_is_the_best(mode
     assert found.lr == winner.arguments["lr_max"]
     assert found.cost == 4 * 1 + 2 * 10
     assert (found.monitor, found.lower_is_better) == ("val_loss", True)
+
+
+@pytest.mark.parametrize(
+    ("left", "losses", "trained"),
+    [
+        ("abcde", {"b": 1, "d": 2}, "bda"),
+        ("edcba", {"b": 2, "d": 1}, "bde"),
+        ("dbca", {"b": 2, "d": 1}, "bdc"),  # the one beyond has diverged
+        ("abcde", {"d": 2}, "bde"),  # and here one of the two at full length
+        ("ebca", {}, "ebc"),
+        ("dbc", {}, "dbc"),
+        ("a", {}, "a"),
+    ],
+)
+def test_which_of_the_default_rates_are_trained_to_the_end(left, losses, trained):
+    turns = bracket(list("abcde"), list(left), lambda: sorted(losses, key=losses.__getitem__))
+    assert "".join("".join(turn) for turn in turns) == trained
+
+
+@pytest.mark.parametrize("executor", [False, True])
+def test_by_default_five_rates_are_tried_and_three_of_them_to_the_end(model, start, executor):
+    with ThreadPoolExecutor(1) as threads:
+        arguments = {"executor": threads} if executor else {}
+        found = swept(model, start, epochs=10, finalists=3, validation_data=data(1), **arguments)
+    assert [(trial.round, trial.epochs) for trial in found.trials] == [(1, 1)] * 5 + [(2, 10)] * 3
+    rates = [trial.arguments["lr_max"] for trial in found.trials]
+    np.testing.assert_allclose(rates[:5], rates_around(rates[2]))
+    below, above = found.trials[5:7]
+    assert rates[5:7] == [rates[1], rates[3]]
+    assert rates[7] == (rates[0] if below.value < above.value else rates[4])
+    assert found.lr == min(found.trials[5:], key=lambda trial: trial.value).arguments["lr_max"]
+    history = by_hand(model, start, 10, lr_max=rates[7], validation_data=data(1))
+    np.testing.assert_allclose(found.trials[-1].values, history["val_loss"], rtol=1e-6)
 
 
 def batch_losses(history, epochs):
@@ -336,7 +370,7 @@ def test_a_model_that_is_not_built_is_built_and_then_as_it_was_first():
         ({"over": {}}, ValueError, "no value to try"),
         ({"over": {"lr_max": []}}, ValueError, "no value to try"),
         ({"over": [0.1]}, TypeError, "{argument of the recipe: values to try}"),
-        ({"over": {"lr_max": 0.1}}, TypeError, "in a list"),
+        ({"over": {"lr_max": 0.1}}, TypeError, "must be a list"),
         ({"over": {"max_lr": [0.1]}}, TypeError, "arguments of the recipe `OneCycle`.*Did you mean `lr_max`"),
         ({"over": {"lr_max": [0.1, -1.0]}}, ValueError, "lr_max"),
         ({"over": {"wd": [-0.1]}}, ValueError, "a weight decay is a number of at least 0"),
@@ -346,10 +380,10 @@ def test_a_model_that_is_not_built_is_built_and_then_as_it_was_first():
             "rho",
         ),
         ({"monitor": "val_loss"}, ValueError, "there is no validation data"),
-        ({"monitor": 3}, TypeError, "it is a name in the logs"),
+        ({"monitor": 3}, TypeError, "it must be a name in the logs"),
         ({"monitor": "accuracy"}, ValueError, "an epoch logs `loss`"),
         ({"population": "yes"}, ValueError, "`population='yes'`"),
-        ({"executor": 3}, TypeError, "it is a `concurrent.futures.Executor`"),
+        ({"executor": 3}, TypeError, "it must be a `concurrent.futures.Executor`"),
         ({"initial_epoch": 1}, ValueError, "begins with epoch 0"),
         ({"lr_max": 0.1}, TypeError, "`sweep` received `lr_max=0.1`"),
         ({"cache_dir": "nowhere"}, ValueError, "no such folder"),

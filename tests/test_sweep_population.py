@@ -6,7 +6,7 @@ import pytest
 from oracle import BATCH, data, fit, mlp
 from runs import changes, face, plain_steps, same_bits
 
-from keras_sched import ParamScheduler, SchedCos, sweep
+from keras_sched import ParamScheduler, SchedCos, SchedLin, sweep
 
 QUIET = {"verbose": 0, "show_plot": False, "batch_size": BATCH}
 RATES = {"lr_max": [0.003, 0.01, 0.03, 0.1]}
@@ -114,6 +114,19 @@ def test_what_is_measured_is_time():
     assert population._seconds(lambda state: population.time.sleep(0.02), ()) == pytest.approx(0.02, abs=0.02)
 
 
+def with_dropouts(lr, rate):
+    return ParamScheduler(
+        {"lr": SchedCos(lr, 0.0), "dropout*.rate": SchedLin(rate, 0.1), "loss_weights.0": SchedLin(1.0, 1 + rate)}
+    )
+
+
+def test_keys_beside_the_optimizers_have_a_row_for_each_member_too():
+    over = {"lr": [0.01, 0.1], "rate": [0.2, 0.5]}
+    one, other = both(model_of(keras.optimizers.Adam(0.01)), epochs=2, over=over, recipe=with_dropouts)
+    assert alike(one, other)
+    assert len({trial.value for trial in one.trials[:4]}) == 4
+
+
 def different(kind):
     return ParamScheduler({"lr": SchedCos(0.1, 0.0)} | ({"sqr_mom": SchedCos(0.9, 0.99)} if kind else {}))
 
@@ -123,11 +136,12 @@ def different(kind):
     [
         ({"callbacks": [keras.callbacks.Callback()]}, "callbacks, which look at one model"),
         ({"recipe": different, "over": {"kind": [0, 1]}}, "do not schedule the same hyper-parameters"),
+        ({"recipe": with_dropouts, "over": {"lr": [0.1], "rate": [0.0, 0.1]}}, "only some that reach 0 or 1"),
     ],
     ids=str,
 )
 def test_what_cannot_be_trained_so_is_an_error_or_is_trained_one_by_one(arguments, says):
-    model = mlp(keras.optimizers.Adam(0.01))
+    model = model_of(keras.optimizers.Adam(0.01))
     with pytest.raises(RuntimeError, match=says):
         sweep(model, *data(), epochs=1, population=True, **{"over": RATES} | arguments, **QUIET)
     found = sweep(model, *data(), epochs=1, **{"over": RATES} | arguments, **QUIET)

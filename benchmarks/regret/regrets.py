@@ -69,6 +69,7 @@ class Search:
     task: str
     optimizer: str
     seed: int
+    untrained: float
     raw_losses: np.ndarray
     trained: dict[str, list[float]]
     """{epochs: the validation loss of each rate that a sweep tries}."""
@@ -99,8 +100,9 @@ def cells_of(measured: dict[str, Any], rates: np.ndarray) -> list[Cell]:
 
 def searches_of(measured: dict[str, Any]) -> list[Search]:
     """The searches of one task and optimizer."""
+    shared = measured["task"], measured["optimizer"]
     return [
-        Search(measured["task"], measured["optimizer"], seed, np.array(search["raw_losses"]), search.get("trained", {}))
+        Search(*shared, seed, measured["untrained"], np.array(search["raw_losses"]), search.get("trained", {}))
         for seed, search in enumerate(measured["searches"])
     ]
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.regret.regrets import DEFAULT_RATES, NUM_IT, Search, searches_of
+from benchmarks.regret.regrets import DEFAULT_RATES, NUM_IT, WORST, Search, searches_of
 from benchmarks.regret.tasks import EPOCHS
 from keras_sched import NoSuggestion, halfway
-from keras_sched.sweeps.plan import rates_around, rounds_of
+from keras_sched.sweeps.plan import FINALISTS, bracket, rates_around, rounds_of
+from keras_sched.sweeps.watch import WORST as DIVERGED
 
-FINALISTS, ROUNDS = 3, 3
+ROUNDS = 3
 """As by default."""
 
 
@@ -33,7 +34,7 @@ def add_trainings(measured: dict[str, Any], oracle: Any, state: Any) -> None:
     rates = np.array([candidates(search) for search in searches])
     state = tuple([weight[: len(searches)] for weight in part] for part in state)
     found = {epochs: np.nan_to_num(oracle.tried(state, rates, epochs), nan=np.inf) for epochs in lengths()}
-    worst = 10 * measured["untrained"]
+    worst = WORST * measured["untrained"]
     for seed, search in enumerate(measured["searches"]):
         rows = {str(epochs): np.minimum(losses[seed], worst) for epochs, losses in found.items()}
         search["trained"] = {epochs: [float(f"{loss:.5g}") for loss in row] for epochs, row in rows.items()}
@@ -41,11 +42,16 @@ def add_trainings(measured: dict[str, Any], oracle: Any, state: Any) -> None:
 
 def swept(search: Search, epochs: int) -> tuple[float, int]:
     """The rate that a sweep finds, and how many epochs it trains in all."""
-    rates, trained = candidates(search), 0
-    left = list(range(len(rates)))
-    for planned in rounds_of(len(rates), FINALISTS, ROUNDS, epochs):
-        left = left[: planned.candidates]
-        trained += planned.candidates * planned.epochs
-        losses = search.trained[str(planned.epochs)]
-        left.sort(key=lambda place: losses[place])
-    return rates[left[0]], trained
+    rates = candidates(search)
+    short, *_, last = rounds_of(len(rates), FINALISTS, ROUNDS, epochs)
+    short_losses = search.trained[str(short.epochs)]
+    left = [place for place in np.argsort(short_losses) if short_losses[place] < DIVERGED * search.untrained]
+    losses = search.trained[str(last.epochs)]
+    done: list[int] = []
+
+    def ranked() -> list[int]:
+        return sorted(done, key=losses.__getitem__)
+
+    for turn in bracket(list(range(len(rates))), left, ranked):
+        done += turn
+    return rates[ranked()[0]], len(rates) * short.epochs + len(done) * last.epochs

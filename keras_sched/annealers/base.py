@@ -160,10 +160,10 @@ def checked_ends(name: str, value: Any) -> float | tuple[float, ...]:
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     array = np.asarray(float(value)) if is_real else _as_array(value)
     if array.dtype.kind not in "iuf" or array.ndim > 1 or not array.size:
-        expected = "it is a number, or a list with one number per parameter group"
+        expected = "it must be a number, or a list with one number per parameter group"
         raise wrong_type(f"{name}={shown(value)}", expected, f"Pass for example `{name}=0.1`.")
     if not np.isfinite(array).all():
-        expected = "it is a value to train with, a finite number"
+        expected = "it is a value to train with, and must be a finite number"
         raise wrong_value(f"{name}={shown(value)}", expected, f"Pass for example `{name}=0.1`.")
     listed = array.astype("float64").tolist()
     return tuple(listed) if array.ndim else listed
@@ -180,7 +180,7 @@ def checked_rates(name: str, rates: Any, *, zero: bool = False) -> np.ndarray:
     """Learning rates as a float64 array, () or (G,); raise unless they are above 0, or with `zero` at least 0."""
     checked = np.asarray(checked_ends(name, rates))
     if (checked < 0).any() or (not zero and (checked == 0).any()):
-        expected = f"it is a learning rate, a number {'at least' if zero else 'above'} 0, or one per parameter group"
+        expected = f"it must be a learning rate {'of at least' if zero else 'above'} 0, or one per parameter group"
         raise wrong_value(f"{name}={shown(rates)}", expected, f"Pass for example `{name}=1e-3`.")
     return checked
 

@@ -173,7 +173,8 @@ def as_annealer(name: str, sched: Any, typed: Any = None) -> Annealer:
     if callable(sched) and not isinstance(sched, type) and not counts_steps:
         return PlainFunction(sched)
     received = sched.__name__ if isinstance(sched, type) else shown(sched if typed is None else typed)
-    expected, cure = "it is an annealer, or a function of the position", f"Pass for example `{name}=SchedCos(0.1, 0)`."
+    expected = "it must be an annealer, or a function of the position"
+    cure = f"Pass for example `{name}=SchedCos(0.1, 0)`."
     if counts_steps:
         received = f"{type(sched).__name__}(...)"
         expected = f"{expected} from 0 to 1, and this is a function of the step"

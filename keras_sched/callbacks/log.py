@@ -206,12 +206,12 @@ def _checked(to: Any) -> Any:
     if callable(to):
         return to
     if not isinstance(to, str | os.PathLike):
-        expected = "it is a folder, a path that ends in `.csv`, or a function of a step and its values"
+        expected = "it must be a folder, a path that ends in `.csv`, or a function of a step and its values"
         raise wrong_type(f"to={shown(to)}", expected, "Pass for example `to='hyper_parameters.csv'`.")
     path = Path(to)
     if path.suffix.lower() != ".csv":
         if path.is_file():
-            expected = "it is a folder for TensorBoard's files, and this a file"
+            expected = "it must be a folder for TensorBoard's files, and this is a file"
             raise wrong_value(f"to={shown(to)}", expected, "Pass a folder, or a path that ends in `.csv`.")
         with needing("tensorboard"):
             import_module("tensorboard")

@@ -254,7 +254,7 @@ class Scheduler(OfKnownLength):
 
 def _check_optimizer(optimizer: Any) -> None:
     if optimizer is not None and not isinstance(optimizer, keras.Optimizer):
-        expected = "it is one of the optimizers that the model's `train_step` applies"
+        expected = "it must be one of the optimizers that the model's `train_step` applies"
         cure = "Pass for example `optimizer=model.d_optimizer`, or leave it out for the compiled one."
         raise wrong_type(f"optimizer={shown(optimizer)}", expected, cure)
 

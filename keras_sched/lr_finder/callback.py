@@ -19,7 +19,7 @@ class LRFinder(Search, Measured):
     when the next `fit` begins, over what was loaded since; `lr_find` gives them back at once.
 
     Afterwards it has `lrs`, `losses` (smoothed) and `raw_losses`, each of shape (N,), `stopped` (why it ended),
-    `plot()` and `suggest()`.
+    `plot()` and `suggest()`, whose `lr` is the rate.
 
     Args:
         start_lr, end_lr, num_it, stop_div: as for `lr_find`.

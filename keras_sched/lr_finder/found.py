@@ -161,7 +161,7 @@ def check_functions(functions: Any) -> tuple[SuggestionFunction, ...]:
     for function in listed:
         if not callable(function):
             cure = "Pass the function itself: `from keras_sched import valley`, `suggest_funcs=(valley, steep)`."
-            raise wrong_type(f"suggest_funcs={functions!r}", "it is a suggestion function, or several", cure)
+            raise wrong_type(f"suggest_funcs={functions!r}", "it must be a suggestion function, or several", cure)
     return listed
 
 

@@ -63,7 +63,7 @@ def _three_phases(
     top: np.ndarray, divs: tuple[float, float], pct: float, moms: list[float] | None
 ) -> dict[str, Annealer]:
     if pct > 0.5:
-        expected = f"with `three_phase=True` it is {_RISE}, and falling takes as long, so at most 0.5"
+        expected = f"with `three_phase=True` it is {_RISE}; falling takes as long, so it must be at most 0.5"
         raise wrong_value(f"pct_start={pct!r}", expected, "Pass for example `pct_start=0.3`.")
     low, end = (top / div for div in divs)
     pcts = [pct, pct, 1 - 2 * pct]

@@ -109,9 +109,13 @@ class JaxStep(WindowedStep):
         if self.searching:
             metrics = self._reset(state[3])
             state = (*state[:3], StatePart(metrics) if self._in_parts else metrics)
+        return self.traced(step, state, data, self._windows)
+
+    def traced(self, step: Any, *arguments: Any) -> Any:
+        """Call a step; again, where its trace has found out something."""
         while True:
             try:
-                return step(state, data, self._windows)
+                return step(*arguments)
             except (TraceAgainError, TypeError, ValueError) as error:
                 # A function that JAX itself compiles (`leaky_relu`): JAX 0.10 takes nothing but tensors there.
                 tensors = not self.objects.plain and "__jax_array__" in str(error)

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.step.backend import TraceAgainError
 from keras_sched.step.jax import JaxStep
 from keras_sched.table import Table
 
@@ -111,10 +110,7 @@ class Population:
         return _first(logs), _first((weights, others, self._tested))
 
     def _run(self, state: Any, data: Any) -> Any:
-        try:
-            return self._train(state, data, self._windows)
-        except TraceAgainError:  # nothing was donated to a step that was not compiled
-            return self._run(state, data)
+        return self._step.traced(self._train, state, data, self._windows)
 
     def _repeated(self, values: Any) -> Any:
         return jax.tree.map(lambda value: jnp.repeat(value[None], self.members, axis=0), values)

@@ -1,9 +1,9 @@
 """What a sweep will train: its candidates, and how many of them are trained for how long in each round."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 import numpy as np
@@ -17,6 +17,9 @@ COUNT, DECADES = 5, 1.0
 What the benchmark of the suggestions advises (`python -m benchmarks.regret`).
 """
 _LONGER = 10  # times as long as the round before; the same benchmark
+FINALISTS = 3
+
+Candidate = TypeVar("Candidate")
 
 
 class Round(NamedTuple):
@@ -47,6 +50,23 @@ def rounds_of(candidates: int, finalists: int, rounds: int, epochs: int) -> list
     return [Round(count, length) for length, count in found.items()]
 
 
+def bracket(
+    around: list[Candidate], left: list[Candidate], ranked: Callable[[], list[Candidate]]
+) -> Iterator[list[Candidate]]:
+    """Which of the default candidates the last round trains, in turn; `ranked` tells how those before came out.
+
+    The two next to the middle one, then the one beyond the better of them. A short round favours other rates than a
+    long one, so it only says which diverge, and are not `left`. The benchmark advises this too.
+    """
+    low, below, middle, above, high = around
+    if len(left) <= FINALISTS or below not in left or above not in left:
+        yield left[:FINALISTS]
+        return
+    yield [below, above]
+    beyond = high if ranked()[:1] == [above] else low
+    yield [beyond if beyond in left else middle]
+
+
 def grid(over: Any) -> list[dict[str, Any]]:
     """Every combination of the values of {argument: values}.
 
@@ -56,11 +76,11 @@ def grid(over: Any) -> list[dict[str, Any]]:
     """
     cure = "Pass for example `over={'lr_max': [1e-3, 3e-3, 1e-2], 'wd': [0, 0.01]}`."
     if not isinstance(over, Mapping):
-        raise wrong_type(f"over={shown(over)}", "it is {argument of the recipe: values to try}", cure)
+        raise wrong_type(f"over={shown(over)}", "it must be {argument of the recipe: values to try}", cure)
     lists: dict[str, list[Any]] = {}
     for name, values in over.items():
         if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-            raise wrong_type(f"over={{{name!r}: {shown(values)}}}", "these are the values to try, in a list", cure)
+            raise wrong_type(f"over={{{name!r}: {shown(values)}}}", "it must be a list of the values to try", cure)
         lists[name] = [value.item() if isinstance(value, np.generic) else value for value in values]
     found = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
     if not over or not found:
@@ -70,7 +90,7 @@ def grid(over: Any) -> list[dict[str, Any]]:
 
 def check_recipe(recipe: Any, over: Any) -> None:
     """Raise where `recipe` makes no schedules, or has no arguments of the names in `over`."""
-    expected = "it is what makes a schedule for each candidate: a class, or a function"
+    expected = "it must be what makes a schedule for each candidate: a class, or a function"
     if isinstance(recipe, keras.callbacks.Callback):
         cure = f"Pass the class: `recipe={type(recipe).__name__}`, and its arguments in `over`."
         raise wrong_type(f"recipe={type(recipe).__name__}(...)", f"{expected}, and this is one schedule", cure)

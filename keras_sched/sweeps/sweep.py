@@ -1,9 +1,10 @@
 """`sweep`: successive halving of learning rates, or of anything else that a recipe takes, in one call."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -29,7 +30,7 @@ from keras_sched.lr_finder import lr_find
 from keras_sched.snapshot import Snapshot
 from keras_sched.step.state import is_built
 from keras_sched.sweeps.found import DIVERGED, TRAINED, Sweep, Trial
-from keras_sched.sweeps.plan import Round, check_recipe, grid, rates_around, rounds_of
+from keras_sched.sweeps.plan import FINALISTS, Round, bracket, check_recipe, grid, rates_around, rounds_of
 from keras_sched.sweeps.shown import Shown
 from keras_sched.sweeps.together import refuse, train_together, why_not
 from keras_sched.sweeps.train import Job, Trainer, said_of
@@ -48,7 +49,7 @@ def sweep(
     epochs: int,
     over: Mapping[str, Any] | None = None,
     recipe: Callable[..., Any] = OneCycle,
-    finalists: int = 3,
+    finalists: int = FINALISTS,
     rounds: int = 3,
     repeats: int = 1,
     monitor: Any = None,
@@ -73,7 +74,8 @@ def sweep(
             for each training.
         epochs: how long the finalists are trained, at least 1.
         over: {argument of `recipe`: values to try}, every combination of them; by default five rates over a factor of
-            ten, around the one that `lr_find` suggests.
+            ten, around the one that `lr_find` suggests. Of these five one short round leaves out what diverges, and
+            three are trained for all epochs: the two next to the middle one, then the one beyond the better of them.
         recipe: what makes the schedule of the arguments: a callback of this library, or a function that returns one, or
             {hyper-parameter: annealer}, as `one_cycle` does.
         finalists: how many candidates the last round has, at least 1.
@@ -126,13 +128,16 @@ def sweep(
         _search(job, cache_dir, num_it=1, suggest_funcs=None)  # which builds it, and puts the rest back
     _check_candidates(job, candidates)
     plan = rounds_of(len(candidates), finalists, rounds, epochs)
+    bracketed = over is None and finalists == FINALISTS and len(plan) > 1
+    plan = [plan[0], plan[-1]] if bracketed else plan
     rate = getattr(recipe, "by_group", ("lr_max",))[0]
     found = Sweep([], "loss" if job.monitor is None else job.monitor[0], rate=rate)
     progress = Shown(plan, repeats, verbose)
     try:
         with Snapshot(model, cache_dir, None if callable(x) else x) as snapshot:
             snapshot.take()
-            _Halving(Trainer(job, snapshot), population, executor, progress, found).run(candidates, plan)
+            halving = _Halving(Trainer(job, snapshot), population, executor, progress, found)
+            halving.run(candidates, plan, bracketed=bracketed)
     except BaseException as error:
         vars(error)["sweep"] = found
         raise
@@ -159,20 +164,30 @@ class _Halving:
         self._trainer, self._population, self._progress, self._found = trainer, population, progress, found
         self._workers = None if executor is None else Workers(executor, trainer.job)
 
-    def run(self, candidates: Candidates, plan: list[Round]) -> None:
-        """Train the rounds, one after the other."""
+    def run(self, candidates: Candidates, plan: list[Round], *, bracketed: bool) -> None:
+        """Train the rounds, one after the other; `bracketed` where the last one has its own order."""
+        around, left = candidates, candidates
         for number, planned in enumerate(plan, start=1):
-            left = candidates[: planned.candidates]
-            outcomes = []
-            for candidate, outcome in zip(left, self._outcomes(left, planned.epochs), strict=True):
-                outcomes.append(outcome)
-                self._take(candidate, outcome, number, planned.epochs)
-            self._leave_out_diverged(outcomes)
-            candidates = [dict(trial.arguments) for trial in self._found.ranked(number)]
-            if not candidates:
+            turns: Iterable[Candidates] = [left[: planned.candidates]]
+            if bracketed and number == len(plan):
+                turns = bracket(around, left, partial(self._ranked, number))
+            for turn in turns:
+                self._train(turn, number, planned.epochs)
+            left = self._ranked(number)
+            if not left:
                 break
-            self._progress.round(number, candidates)
+            self._progress.round(number, left)
         self._found.best  # noqa: B018 - says so where there is none
+
+    def _train(self, candidates: Candidates, number: int, epochs: int) -> None:
+        outcomes = []
+        for candidate, outcome in zip(candidates, self._outcomes(candidates, epochs), strict=True):
+            outcomes.append(outcome)
+            self._take(candidate, outcome, number, epochs)
+        self._leave_out_diverged(outcomes)
+
+    def _ranked(self, number: int) -> Candidates:
+        return [dict(trial.arguments) for trial in self._found.ranked(number)]
 
     def _outcomes(self, candidates: Candidates, epochs: int) -> Iterator[Outcome]:
         if self._workers is not None:
@@ -262,7 +277,7 @@ def _check_given(model: Any, x: Any, fit: Mapping[str, Any], population: Any, ex
         raise wrong_value(f"population={shown(population)}", "it is not one of the choices", cure)
     if executor is not None and not hasattr(executor, "submit"):
         cure = "Pass for example a `ProcessPoolExecutor`, or Dask's `client.get_executor()`."
-        raise wrong_type(f"executor={shown(executor)}", "it is a `concurrent.futures.Executor`", cure)
+        raise wrong_type(f"executor={shown(executor)}", "it must be a `concurrent.futures.Executor`", cure)
     if executor is not None and population is True:
         cure = "Leave out one of the two."
         raise wrong_value("population=True", "with an executor each candidate has a process of its own", cure)
@@ -285,7 +300,7 @@ def _monitor(monitor: Any, fit: Mapping[str, Any]) -> tuple[str, str] | None:
     name, mode = monitor if isinstance(monitor, tuple) and len(monitor) == 2 else (monitor, "auto")
     if not isinstance(name, str) or mode not in {"auto", "min", "max"}:
         cure = "Pass for example `monitor='val_accuracy'`, or `monitor=('val_score', 'max')`."
-        raise wrong_type(f"monitor={shown(monitor)}", "it is a name in the logs, or that and its mode", cure)
+        raise wrong_type(f"monitor={shown(monitor)}", "it must be a name in the logs, or that and its mode", cure)
     if name.startswith("val_") and not validated:
         cure = "Pass `validation_data=` or `validation_split=`, or monitor what the training logs."
         raise wrong_value(f"monitor={name!r}", "there is no validation data", cure)

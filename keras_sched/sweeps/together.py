@@ -8,6 +8,7 @@ import keras
 from keras_sched.callbacks import Scheduler
 from keras_sched.errors import wrong_state
 from keras_sched.step import ScheduledFit, backend
+from keras_sched.step.objects import Objects
 from keras_sched.sweeps.train import Trainer, median
 from keras_sched.sweeps.watch import Outcome, Sums, Watch
 
@@ -75,9 +76,10 @@ class _Together(Watch):
     def on_train_begin(self, logs: Any = None) -> None:
         """Make every member's tables, and let the first one's schedule begin."""
         super().on_train_begin(logs)
-        self._tables = [self._tables_of(schedule) for schedule in reversed(self._schedules)][::-1]
-        if len({tuple((table.attributes, table.groups) for table in tables) for tables in self._tables}) > 1:
-            self._refuse("candidates that do not schedule the same hyper-parameters")
+        self._tables, facts = zip(*map(self._tables_of, reversed(self._schedules)), strict=True)
+        self._tables = self._tables[::-1]
+        if len(set(facts)) > 1:
+            self._refuse("candidates that do not schedule the same hyper-parameters, or only some that reach 0 or 1")
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Put the population in the place of the step."""
@@ -104,16 +106,17 @@ class _Together(Watch):
         """Let it put everything back."""
         self._schedules[0].on_train_end(logs)
 
-    def _tables_of(self, schedule: Any) -> list[Any]:
-        """Begin a fit with this schedule; the one before it, if any, has ended."""
+    def _tables_of(self, schedule: Any) -> tuple[list[Any], Any]:
+        """Begin a fit with this schedule; its tables, and what must be equal for one step to train the candidates."""
         ScheduledFit.end_of(self._trained())
         schedule.set_params(self.params)
         schedule.set_model(self.model)
         schedule.on_train_begin()
         scheduled = ScheduledFit.of(self._trained()).scheduled()
-        if any(inner.targets for inner in scheduled):
-            self._refuse("a schedule of what is not the optimizer's")
-        return [inner.table for inner in scheduled]
+        tables = [inner.table for inner in scheduled]
+        objects = Objects(self._trained(), [inner.targets for inner in scheduled], tables)
+        alike = [(table.attributes, table.groups) for table in tables]
+        return tables, (*alike, *map(id, objects.things), objects.facts)
 
     def _refuse(self, found: str) -> NoReturn:
         from keras_sched.step import population
