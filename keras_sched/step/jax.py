@@ -96,7 +96,6 @@ class JaxStep(WindowedStep):
         return logs, (after[0], own, *after[2:])
 
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *arguments: Any) -> Any:
-        """A conditional of the compiled step."""
         return jax.lax.switch(index, branches, *arguments)
 
     def weak(self, value: Any) -> Any:
@@ -172,8 +171,7 @@ class JaxBackend(Backend):
     side_by_side = True
 
     def private_names(self) -> dict[str, Any]:
-        optimizer = keras.optimizers.SGD(name="specimen")
-        return {"model of JAX": keras.Sequential(name="specimen"), "variable of JAX": optimizer.variables[0]}
+        return {"model of JAX": keras.Sequential(name="specimen"), "variable of JAX": keras.Variable(0.0)}
 
     def check_model(self, model: keras.Model) -> None:
         """Refuse a `make_train_function` of the model's own, which could not be given the windows."""
@@ -217,12 +215,10 @@ class JaxBackend(Backend):
         return variable._value is not None and not isinstance(variable.value, Tracer)
 
     def attach_state(self, model: keras.Model) -> None:
-        if hasattr(model, "jax_state_sync"):
-            model.jax_state_sync()
+        model.jax_state_sync()
 
     def forget_state(self, model: keras.Model) -> None:
-        if hasattr(model, "jax_state_sync"):
-            model._jax_state_synced = True
+        model._jax_state_synced = True
 
     def in_flight(self, model: keras.Model, variable: keras.Variable, arguments: Arguments) -> Any:
         found = _find(model, variable, arguments[0])
