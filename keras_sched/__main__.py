@@ -163,22 +163,13 @@ def network(seed: int = 0) -> Any:
     from keras import layers
 
     keras.utils.set_random_seed(seed)
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            layers.Conv2D(16, 3, padding="same", use_bias=False),
-            layers.BatchNormalization(momentum=0.9),  # few steps: the default would still be near where it began
-            layers.Activation("relu"),
-            layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False),
-            layers.BatchNormalization(momentum=0.9),
-            layers.Activation("relu"),
-            layers.Conv2D(64, 3, strides=2, padding="same", use_bias=False),
-            layers.BatchNormalization(momentum=0.9),
-            layers.Activation("relu"),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(10),
-        ]
-    )
+    model = keras.Sequential([keras.Input((8, 8, 1))])
+    for filters, strides in ((16, 1), (32, 2), (64, 2)):
+        model.add(layers.Conv2D(filters, 3, strides, padding="same", use_bias=False))
+        model.add(layers.BatchNormalization(momentum=0.9))  # few steps: the default would still be near its start
+        model.add(layers.Activation("relu"))
+    model.add(layers.GlobalAveragePooling2D())
+    model.add(layers.Dense(10))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, metrics=["accuracy"])
     return model

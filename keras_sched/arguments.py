@@ -1,11 +1,11 @@
 """Arguments by name: one that a callable does not have is answered with the one that was meant."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, ParamSpec, TypeVar
 
-from keras_sched.errors import did_you_mean, shown, speaking_as, wrong_type
+from keras_sched.errors import advise, did_you_mean, shown, speaker, speaking_as, wrong_type
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,7 +52,16 @@ _OTHERS = {
     **dict.fromkeys(("log_dir", "filename", "filepath", "path"), ("to",)),
     "cbs": ("callbacks",),
     "bs": ("batch_size",),
+    "mode": ("monitor",),
 }
+_NOTES = {
+    "final_div_factor": "PyTorch's divides the first rate, `div_final` the highest one: multiply it by `div`. ",
+    "mode": "Pass `monitor=(name, 'max')`, or 'min'. ",
+}
+_OF_FIT = {"last_epoch": "initial_epoch", "start_epoch": "initial_epoch", "epochs": "epochs"}
+
+_COUNTS = frozenset({"step", "steps", "epoch", "iteration", "current_step", "global_step", "batch"})
+"""What other libraries call the argument of such a function, and count with."""
 
 
 def names_checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -68,6 +77,7 @@ def names_checked(function: Callable[P, R]) -> Callable[P, R]:
         with speaking_as(function.__name__):
             fit = getattr(args[0] if args else kwargs.get("model"), "fit", None) if len(own) < len(parameters) else None
             check_names(kwargs, parameters if fit is None else own, None if fit is None else signature(fit).parameters)
+            check_count(args, kwargs, own)
             return function(*args, **kwargs)
 
     return called
@@ -95,16 +105,38 @@ def check_names(
     ours = {theirs: next((each for each in names if each in known), "") for theirs, names in _OTHERS.items()}
     received = ", ".join(f"{name}={shown(value)}" for name, value in unknown.items())
     nobody = f"{having} no" if of_fit is None else "neither it nor `model.fit` has an"
-    meant = "".join(dict.fromkeys(_meant(name, known, ours) for name in unknown))
+    meant = "".join(dict.fromkeys(_meant(name, known, ours, alone=len(unknown) == 1) for name in unknown))
     listed = f"Its own are {', '.join(f'`{name}`' for name in own)}"
     handed_on = "." if of_fit is None else "; it hands the others to `model.fit`."
     raise wrong_type(received, f"{nobody} argument of that name", f"{meant}{listed}{handed_on}")
 
 
-def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str]) -> str:
-    if name.lower() in ("last_epoch", "start_epoch") and not ours[name.lower()]:
-        return "Pass `initial_epoch` to `fit`. "
-    return did_you_mean(name, known, ours)
+def check_count(args: Sequence[Any], given: Mapping[str, Any], own: Mapping[str, Parameter]) -> None:
+    """Raise a `TypeError` where there are more arguments without a name than it takes, or one is missing or twice."""
+    if any(each.kind is Parameter.VAR_POSITIONAL for each in own.values()):
+        return
+    by_place = [name for name, each in own.items() if each.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    typed = by_place[: len(args)]
+    needed = [name for name, each in own.items() if each.default is each.empty and each.kind is not each.VAR_KEYWORD]
+    missing = [f"no `{name}`" for name in needed if name not in typed and name not in given]
+    wrong = [f"`{name}` twice, once without its name" for name in typed if name in given] + missing
+    if len(args) > len(by_place):
+        wrong = [f"{len(args)} arguments without their names"]
+    if wrong:
+        call = ", ".join([*by_place, *(f"{name}=..." for name in needed if name not in by_place)])
+        raise TypeError(f"`{speaker()}` received {wrong[0]}. Call `{speaker()}({call})`; the others go by their names.")
+
+
+def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str], *, alone: bool) -> str:
+    lower = name.lower()
+    if lower in _OF_FIT and not ours.get(lower):
+        return f"Pass `{_OF_FIT[lower]}` to `fit`. "
+    meant = did_you_mean(name, known, ours)
+    if not meant and "scheds" in known:
+        return f"To schedule it pass a dictionary: `{speaker()}({{{name!r}: ...}})`. "
+    if not meant and "over" in known:
+        return f"For an argument of the recipe pass `over={{{name!r}: [...]}}`. "
+    return (meant if alone else meant.replace("?", f" for `{name}`?")) + (_NOTES.get(lower, "") if meant else "")
 
 
 def check_callbacks(callbacks: list[Any]) -> list[Any]:
@@ -118,3 +150,16 @@ def check_callbacks(callbacks: list[Any]) -> list[Any]:
             cure = "Pass `ParamScheduler(...)`" + ("." if isinstance(each, Mapping) else " of it: `{'lr': ...}`.")
             raise wrong_type(f"callbacks=[{shown(each)}]", f"{lacks} is not a callback", cure)
     return callbacks
+
+
+def check_of_position(name: str, function: Callable[..., Any]) -> None:
+    """Refuse a function of several arguments, and warn of one that counts, as those of other libraries do."""
+    given = [each for each in signature(function).parameters.values() if each.default is each.empty]
+    own = [each.name for each in given if each.kind is each.POSITIONAL_OR_KEYWORD]
+    expected = "a function gets one argument, the position from 0 (the first batch) to 1 (the end)"
+    if len(own) > 1:
+        raise wrong_type(
+            f"{name}=<a function of {', '.join(own)}>", expected, "Pass for example `lambda pos: 1 - pos`."
+        )
+    if own and own[0] in _COUNTS:
+        advise(f"{name}=<a function of {own[0]}>", expected, "Name its argument `pos` if that is what you mean.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import isfunction
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.annealers import Annealer, as_annealer
+from keras_sched.arguments import check_of_position
 from keras_sched.errors import shown, speaker, speaking_as, wrong_type, wrong_value
 from keras_sched.hypers import CLIPPING, RATE, attribute_of, is_object, momentum_attribute
 from keras_sched.table import RowValues, Table
@@ -154,6 +156,8 @@ def _annealers(name: str, sched: Any) -> Any:
             expected = "each annealer of a list is for one parameter group, and has one value at a time"
             raise wrong_value(f"{name}={shown(sched)}", expected, "Pass one of them alone, or one value each.")
         return made
+    if isfunction(sched):
+        check_of_position(name, sched)
     return as_annealer(name, sched)
 
 

@@ -1,13 +1,12 @@
 """Freezing: which groups of a model's layers train, and an optimizer that begins again when that changes."""
 
 import numbers
-import warnings
 from weakref import WeakKeyDictionary
 
 import keras
 
 from keras_sched.arguments import names_checked
-from keras_sched.errors import speaker, speaking_as, wrong_state, wrong_value
+from keras_sched.errors import speaker, speaking_as, warn, wrong_state, wrong_value
 from keras_sched.groups import Groups, check_built, most_groups, resolve_groups
 from keras_sched.step import ScheduledFit, trained_set
 
@@ -123,8 +122,7 @@ def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool
     norms: dict[int, bool] = {}
     for norm in trained_set.batch_norms(model):
         weights = {id(weight) for weight in norm.weights}
-        outside = train_bn if weights & frozen else norm.trainable
-        norms[id(norm)] = everything or bool(weights & training) or outside
+        norms[id(norm)] = everything or bool(weights & training) or (train_bn if weights & frozen else norm.trainable)
         if norms[id(norm)] and weights & frozen:
             training |= weights
     new = trained_set.new_optimizer(model) if model.compiled and model.optimizer is not None else None
@@ -136,7 +134,9 @@ def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool
     elif changed and model.compiled:
         trained_set.forget_functions(model)
     if not model.trainable_variables:
-        warnings.warn(f"`{speaker()}` has frozen the whole of `{model.name}`: a fit would train nothing.", stacklevel=3)
+        warn(f"`{speaker()}` has frozen the whole of `{model.name}`: a fit would train nothing.")
+    if n < 0 and not start and model not in DIVIDED:
+        warn(f"`{speaker()}` froze nothing: `n={n}` of {len(divided)} groups. Ask for more: `groups={1 - n}`.")
 
 
 def _start(n: int, count: int) -> int:
@@ -149,5 +149,5 @@ def _start(n: int, count: int) -> int:
 
 
 def _divide(model: keras.Model, groups: Groups | None) -> list[list[keras.Variable]]:
-    chosen = DIVIDED.get(model, 2) if groups is None else groups
-    return resolve_groups(model, chosen, variables=trained_set.can_train(model))
+    groups = DIVIDED.get(model, 2) if groups is None else groups
+    return resolve_groups(model, groups, variables=trained_set.can_train(model))

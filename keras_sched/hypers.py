@@ -115,12 +115,7 @@ def _check_effect(name: str, attribute: str, optimizer: keras.Optimizer) -> None
 
 
 def learning_rates(
-    value: Any,
-    groups: int,
-    *,
-    argument: str = "lr_max",
-    layer_decay: float | None = None,
-    example: str = "1e-3",
+    value: Any, groups: int, *, argument: str = "lr_max", layer_decay: float | None = None, example: str = "1e-3"
 ) -> float | tuple[float, ...]:
     """One learning rate for each parameter group: a float where there is one group, else a tuple.
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_sched.arguments import names_checked
-from keras_sched.errors import NoSuggestion, check_choice, check_whole, needing, wrong_type
+from keras_sched.errors import NoSuggestion, check_choice, check_whole, needing, shown, wrong_type
 from keras_sched.freezing import is_frozen
 from keras_sched.plot import plot_extrema
 from keras_sched.suggest import Curve, checked_curve, extrema, falling_gradient
@@ -78,7 +78,7 @@ def find_optimal_lr(
 def _curve_of(result: Any) -> Curve:
     if not (hasattr(result, "lrs") and hasattr(result, "losses")):
         expected = "it must be a search, with its `lrs` and `losses`"
-        raise wrong_type(f"result={result!r}", expected, "Pass what `lr_find(model, x, y)` returns.")
+        raise wrong_type(f"result={shown(result)}", expected, "Pass what `lr_find(model, x, y)` returns.")
     return checked_curve(NAME, result.lrs, result.losses)
 
 

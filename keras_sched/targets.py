@@ -1,6 +1,7 @@
 """From a schedule's key to what it stands for beside the optimizer: attributes of layers and losses, variables."""
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from inspect import signature
 from typing import Any
@@ -95,8 +96,18 @@ def _named(key: str, model: keras.Model, optimizer: keras.Optimizer) -> Target |
 def _meant(key: str, model: keras.Model) -> list[str]:
     """The keys that end with `key`, each as one types it."""
     layers = [each for each in layers_of(model) if key in _numeric(each) or is_number(vars(each).get(key))]
-    weights = [] if getattr(model, "loss", None) is None or key not in _outputs(_losses(key, model)) else [key]
-    return [*(f"`loss_weights.{output}`" for output in weights), *(f"`{layer.name}.{key}`" for layer in layers)]
+    losses = [] if getattr(model, "loss", None) is None else _losses(key, model)
+    weights = [each for each in _outputs(losses) if key in (each, "loss_weights", "loss_weight")]
+    of_losses = [key] if any(key in loss_numbers(loss) for _, loss in losses) else []
+    rates = [each for each in layers_of(model) if key in ("dropout", each.name) and "rate" in _numeric(each)]
+    variables = [each.name for each in model.non_trainable_variables if not len(each.shape)]
+    return [
+        *(f"`loss_weights.{output}`" for output in weights),
+        *(f"`loss.{name}`" for name in of_losses),
+        *(f"`{layer.name}.rate`" for layer in rates),
+        *(f"`{layer.name}.{key}`" for layer in layers),
+        *(f"`{name}`" for name in get_close_matches(key, variables, n=1, cutoff=0.75)),
+    ]
 
 
 def _is_optimizers(key: str, optimizer: keras.Optimizer) -> bool:
@@ -227,9 +238,15 @@ def _loss(key: str, rest: str, model: keras.Model) -> Target:
     known = sorted({name for loss in chosen for name, value in loss_numbers(loss).items() if name != "axis"})
     if attribute not in known:
         listed = f"the compiled loss has {', '.join(known)}" if known else "the compiled loss has no numeric attribute"
-        cure = "Compile with a loss that has it, for example `keras.losses.Huber(delta=1.0)`."
+        having = [name for name, kind in vars(keras.losses).items() if attribute in _arguments(kind)]
+        example = f"{having[0]}({attribute}=...)" if having else "Huber(delta=1.0)"
+        cure = f"Compile with a loss that has what is to be scheduled, for example `keras.losses.{example}`."
         raise wrong_value(repr(key), listed, f"{did_you_mean(attribute, known)}{cure}")
     return Target(key, loss=(output or None, attribute))
+
+
+def _arguments(kind: Any) -> Mapping[str, Any]:
+    return signature(kind.__init__).parameters if isinstance(kind, type) else {}
 
 
 def _weight(key: str, output: str, model: keras.Model) -> Target:

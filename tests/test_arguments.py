@@ -8,12 +8,31 @@ import numpy as np
 import pytest
 
 import keras_sched as ks
-from keras_sched.arguments import _OTHERS
+from keras_sched.arguments import _NOTES, _OTHERS
 from keras_sched.callbacks.base import Callback
 
 PUBLIC = [getattr(ks, name) for name in ks.__all__ if name != "NoSuggestion"]
 KNOWN = {each for made in PUBLIC for each in inspect.signature(made).parameters}
 CALLBACKS = [made for made in PUBLIC if isinstance(made, type) and issubclass(made, Callback)]
+
+
+@pytest.fixture
+def model():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ({"lr_max": [0.1]}, "For an argument of the recipe pass `over={'lr_max': [...]}`."),
+        ({"mode": "max"}, "Did you mean `monitor`? Pass `monitor=(name, 'max')`, or 'min'."),
+    ],
+)
+def test_what_a_sweep_is_told_in_another_place(model, typed, says):
+    with pytest.raises(TypeError, match=re.escape(says)):
+        ks.sweep(model, np.ones((4, 2)), np.ones(4), epochs=1, **typed)
 
 
 def test_every_name_that_is_answered_with_is_one_of_ours():
@@ -35,9 +54,41 @@ def test_every_callback_names_its_own_arguments(made):
     assert own == [f"`{name}`" for name in inspect.signature(made).parameters]
 
 
-def test_an_argument_that_is_missing_is_told_by_python():
-    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'n_cycles'"):
-        ks.sgdr(0.1)
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: ks.sgdr(0.1), "`sgdr` received no `n_cycles`. Call `sgdr(lr_max, n_cycles=...)`"),
+        (lambda: ks.SGDR(0.1), "`SGDR` received no `cycle_len`. Call `SGDR(n_cycles, cycle_len, lr_max, cycle_mult)`"),
+        (lambda: ks.SGDR(0.1, n_cycles=2), "`SGDR` received `n_cycles` twice, once without its name. Call `SGDR("),
+        (
+            lambda: ks.OneCycle(None, 0.1),
+            "`OneCycle` received 2 arguments without their names. Call `OneCycle(lr_max)`",
+        ),
+        (lambda: ks.WarmupLinear(0.1, 10), "`WarmupLinear` received 2 arguments without their names"),
+        (lambda: ks.fine_tune(None, 3), "received no `epochs`. Call `fine_tune(model, x, y, epochs=...)`; the others"),
+        (lambda: ks.fit_one_cycle(None, [1], [1], 5, 0.1), "`fit_one_cycle` received 5 arguments without their names"),
+        (ks.ParamScheduler, "`ParamScheduler` received no `scheds`. Call `ParamScheduler(scheds)`"),
+    ],
+)
+def test_too_many_arguments_or_too_few(call, says):
+    with pytest.raises(TypeError, match=re.escape(says)):
+        call()
+
+
+def test_a_function_of_steps_is_told_from_one_of_the_position():
+    with pytest.warns(UserWarning, match=r"`lr=<a function of epoch>`; a function gets one argument, the position"):
+        ks.ParamScheduler({"lr": lambda epoch: 0.95**epoch})
+    with pytest.raises(TypeError, match="`lr=<a function of epoch, lr>`; a function gets one argument"):
+        ks.ParamScheduler({"lr": lambda epoch, lr: lr})
+    ks.ParamScheduler({"lr": lambda pos, top=0.1: top * (1 - pos)})
+
+
+def test_a_warning_points_at_the_line_that_led_to_it(model):
+    with pytest.warns(UserWarning, match="a function of step") as told:
+        model.fit(np.ones((4, 2)), np.ones(4), verbose=0, callbacks=[ks.ParamScheduler({"lr": lambda step: 0.1})])
+    with pytest.warns(UserWarning, match="data that ended") as short:
+        ks.lr_find(model, ((np.ones((4, 2)), np.ones(4)) for _ in range(20)), show_plot=False, verbose=0)
+    assert {each.filename for each in [*told, *short]} == {__file__}
 
 
 def test_a_callback_of_a_users_own_takes_what_it_likes():
@@ -84,8 +135,18 @@ def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
         (lambda: ks.Triangular(lr_max=0.1, num_cycles=9), "Did you mean `n_cycles`? "),
         (lambda: ks.WarmupCosine(lr_max=0.1, alpha=0.1), "Did you mean `lr_final`? "),
         (lambda: ks.lr_find(None, [1], epochs=2), "Did you mean `num_it`? "),
-        (lambda: ks.OneCycle(0.1, base_momentum=0.85, max_momentum=0.95), "Did you mean `moms`? "),
+        (
+            lambda: ks.OneCycle(max_lr=0.1, max_momentum=0.95),
+            "Did you mean `lr_max` for `max_lr`? Did you mean `moms` for `max_momentum`? ",
+        ),
         (lambda: ks.OneCycle(0.1, last_epoch=-1), "Pass `initial_epoch` to `fit`. "),
+        (lambda: ks.OneCycle(0.1, epochs=3), "Pass `epochs` to `fit`. "),
+        (
+            lambda: ks.OneCycle(0.1, final_div_factor=1e4),
+            f"Did you mean `div_final`? {_NOTES['final_div_factor']}",
+        ),
+        (lambda: ks.ParamScheduler({}, lr=0.1), "To schedule it pass a dictionary: `ParamScheduler({'lr': ...})`. "),
+        (lambda: ks.ParamScheduler({}, total_step=9), "Did you mean `total_steps`? "),
     ],
 )
 def test_other_habits(call, meant):
@@ -103,9 +164,7 @@ def test_other_habits(call, meant):
     ],
 )
 @pytest.mark.parametrize("train", [ks.fit_one_cycle, ks.fine_tune, ks.sweep])
-def test_what_is_taken_for_a_callback(train, callbacks, says):
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
+def test_what_is_taken_for_a_callback(model, train, callbacks, says):
     with pytest.raises(TypeError, match=re.escape(says)):
         train(model, np.ones((4, 2)), np.ones(4), epochs=1, callbacks=callbacks)
 

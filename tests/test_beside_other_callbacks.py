@@ -333,6 +333,32 @@ def test_reduce_lr_on_plateau_scales_the_rest(model, ours_first):
     np.testing.assert_allclose(history["learning_rate"], expected[BATCHES - 1 :: BATCHES], rtol=1e-6)
 
 
+def test_a_write_compiles_nothing_again(backend):
+    if backend != "jax":
+        pytest.skip("JAX compiles a step again for a value that another device was asked for")
+    import jax
+
+    seen, by_epoch = [], []
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: by_epoch.append(len(seen)))
+    plateau = keras.callbacks.ReduceLROnPlateau("loss", patience=0, min_delta=100)
+    model = Bench(adam()).model
+    fit(model, [plateau], 3)
+    fit(model, [scheduled(), plateau], 1)
+
+    def listen(event, seconds, **more):
+        if "backend_compile" in event:
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        fit(model, [scheduled(), plateau, note], 4)
+        jax.jit(lambda x: x + len(seen))(1.0)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert by_epoch == [by_epoch[0]] * 4
+    assert len(seen) > by_epoch[0]  # the listener hears
+
+
 @EITHER_SIDE
 def test_a_learning_rate_scheduler_scales_each_epoch(model, ours_first):
     ours = ParamScheduler({"lr": SchedNo(0.1, 0.1)})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, optimizers
 
+from keras_sched import fine_tune, fit_one_cycle
 from keras_sched.callbacks import OneCycle
 from keras_sched.freezing import freeze, freeze_to, is_frozen, reset_optimizer, unfreeze
 from keras_sched.groups import layer_groups
@@ -150,7 +151,19 @@ def test_all_groups_can_be_frozen_with_a_warning():
     with pytest.warns(UserWarning, match=r"`freeze_to` has frozen the whole of `net`"):
         freeze_to(model, 2, train_bn=False)
     assert model.trainable_variables == []
+    for train in (fit_one_cycle, fine_tune):
+        with pytest.raises(RuntimeError, match=r"the model `net`, of which no variable trains; .* `unfreeze\(model\)`"):
+            train(model, X, np.zeros((len(X), 1)), epochs=1, verbose=0)
     unfreeze(model)
+    assert len(model.trainable_variables) == 8
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_freezing_of_none_of_the_default_groups_is_said():
+    model = compiled("sgd")
+    with pytest.warns(UserWarning, match=r"`freeze_to` froze nothing: `n=-2` of 2 groups. Ask for more: `groups=3`"):
+        freeze_to(model, -2)
+    freeze_to(model, -2, groups=2)  # asked for
     assert len(model.trainable_variables) == 8
 
 

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from oracle import BATCHES, SetByHand, fit, largest_difference
+from oracle import BATCHES, SetByHand, data, fit, largest_difference
 
-from keras_sched import OneCycle, ParamScheduler, SchedCos, SchedLin, one_cycle
+from keras_sched import OneCycle, ParamScheduler, SchedCos, SchedLin, lr_find, one_cycle
 
 EPOCHS = 3
 N = EPOCHS * BATCHES
@@ -130,6 +130,19 @@ def test_both_optimizers_take_their_own_row_in_each_batch(kind):
     assert {"d_optimizer_learning_rate", "g_optimizer_momentum"} <= set(history.history)
     assert [model.d_optimizer.apply, model.g_optimizer.apply] == before
     assert [float(each.learning_rate) for each in (model.d_optimizer, model.g_optimizer)] == pytest.approx([0.01, 0.02])
+
+
+def test_a_search_says_which_optimizer_it_is_for():
+    model = gan()
+    fit(model, [], 1)  # so that they have stepped
+    before = weights(model)
+    says = (
+        r"`lr_find` found the optimizer .* that made updates: `model.d_optimizer`, `model.g_optimizer`. A search is for"
+    )
+    with pytest.raises(RuntimeError, match=says) as told:
+        lr_find(model, *data(), num_it=10, show_plot=False, verbose=0)
+    assert str(told.value).endswith("compile with `model.d_optimizer`.")
+    assert largest_difference(weights(model), before) == 0
 
 
 def weights(model):

@@ -418,7 +418,8 @@ def test_an_error_says_which_candidate_it_was(model, start):
     dies = Dies("on_train_batch_end", RuntimeError("on purpose"))
     with pytest.raises(RuntimeError, match="on purpose") as caught:
         swept(model, start, over={"lr_max": [0.1]}, callbacks=[dies], epochs=2, rounds=1)
-    assert caught.value.__notes__ == ["... while `sweep` tried lr_max=0.1"]
+    assert caught.value.__notes__[0] == "... while `sweep` tried lr_max=0.1"
+    assert caught.value.__notes__[1:] == ["... what `sweep` had trained until then is in the error's attribute `sweep`"]
 
 
 # What it says, before and after

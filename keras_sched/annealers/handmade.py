@@ -174,14 +174,14 @@ def as_annealer(name: str, sched: Any, typed: Any = None) -> Annealer:
         return PlainFunction(sched)
     received = sched.__name__ if isinstance(sched, type) else shown(sched if typed is None else typed)
     expected = "it must be an annealer, or a function of the position"
-    cure = f"Pass for example `{name}=SchedCos(0.1, 0)`."
+    cure = "Pass for example `SchedCos(0.1, 0)`."
     if counts_steps:
         received = f"{type(sched).__name__}(...)"
         expected = f"{expected} from 0 to 1, and this is a function of the step"
         cure = "Pass `lambda pos: float(schedule(round(pos * n)))`, with n batches in the whole fit."
     elif typed is not None:
         expected = f"each of them is an annealer, or a function of the position, which {shown(sched)} is not"
-        cure = f"Pass for example `{name}=[SchedCos(0.01, 0), SchedCos(0.1, 0)]`."
+        cure = "Pass for example `[SchedCos(0.01, 0), SchedCos(0.1, 0)]`."
     raise wrong_type(f"{name}={received}", expected, cure)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import keras
 
-from keras_sched.arguments import check_names
+from keras_sched.arguments import check_count, check_names
 from keras_sched.errors import shown, speaking_as
 from keras_sched.step import ScheduledFit
 
@@ -23,6 +23,7 @@ class Callback(keras.callbacks.Callback):
         _, *own = signature(cls.__init__).parameters.items()
         with speaking_as(cls.__name__):
             check_names(kwargs, dict(own))
+            check_count(args, kwargs, dict(own))
         made = super().__new__(cls)
         made._given = args, kwargs
         return made

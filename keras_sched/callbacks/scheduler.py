@@ -69,7 +69,9 @@ class Scheduler(OfKnownLength):
             return self._hps
         if not self._parts:
             with speaking_as(f"{type(self).__name__}.hps"):
-                cure = "Pass the callback to `model.fit(..., callbacks=[...])` first; `plot_sched` previews a recipe."
+                cure = (
+                    "Pass it to `model.fit(..., callbacks=[...])` first. To look ahead: `plot_sched(one_cycle(0.01))`."
+                )
                 raise wrong_state("no fit yet", "it tells what a fit used", cure)
         used: dict[str, list[NDArray[np.float64]]] = {}
         for inner, plan in self._in_use():
@@ -167,8 +169,8 @@ class Scheduler(OfKnownLength):
                 f"a fit that begins at epoch {epoch}",
                 f"at {self._steps} batches an epoch its schedule starts at batch {first} of {self._total}, and the "
                 f"optimizer has made {count} steps already",
-                "Where the model was trained before this run, that is as it should be. Where an interrupted run goes "
-                "on and an epoch has other batches now, pass `initial_epoch=` and `total_steps=` to match.",
+                "Ignore this if you trained the model before this run. If an interrupted run goes on, and an epoch "
+                "has other batches now, pass `initial_epoch=` and `total_steps=` to match.",
             )
             return
 
@@ -221,6 +223,9 @@ class Scheduler(OfKnownLength):
         if self.optimizer is not None:
             return self.optimizer
         check_compiled(model)
+        if model.built and not model.trainable_variables:
+            found = f"the model `{model.name}`, of which no variable trains"
+            raise wrong_state(found, "a schedule would change nothing", "Call `unfreeze(model)` first.")
         return model.optimizer
 
     def _last_values(self) -> dict[str, float]:

@@ -90,7 +90,8 @@ def split_layers(model: keras.Model, n: int, name: str, asking: str | None = Non
         most = f"at most `{name}={largest}`"
         if asking is not None:
             has, most = f"that is {n} parameter groups, and {has}", "one value" if largest == 1 else f"{largest} values"
-        raise wrong_value(asking or f"{name}={n}", has, f"Pass {most}, or `groups=` as lists of name patterns.")
+        lists = "" if name == "n" and asking is None else ", or `groups=` as lists of name patterns"
+        raise wrong_value(asking or f"{name}={n}", has, f"Pass {most}{lists}.")
     start = _head_start(model, leaves)
     body, head = leaves[:start], leaves[start:]
     in_head = max(1, n - sum(_anchors(body))) if body else n

@@ -18,11 +18,7 @@ _SHOWN = 5
 
 
 def resolve_groups(
-    model: keras.Model,
-    groups: Groups,
-    *,
-    variables: Sequence[keras.Variable] | None = None,
-    asking: str | None = None,
+    model: keras.Model, groups: Groups, *, variables: Sequence[keras.Variable] | None = None, asking: str | None = None
 ) -> list[list[keras.Variable]]:
     """The variables of each group, those that train and those that are frozen, in the order of the model.
 

@@ -121,6 +121,8 @@ def lr_find(
         finally:
             ScheduledFit.end_of(model)
     found = search_found(search.record, functions)
+    if verbose:
+        print(found)  # noqa: T201 - the bar's last line
     if show_plot and len(found.lrs):
         found.plot()
     return found

@@ -134,8 +134,8 @@ class Record(SearchLosses):
         if seen >= LEAST_POINTS:
             return None
         return (
-            f"{self.why}, and of {len(self.lrs)} points {seen} are left without the first tenth and the last five, "
-            f"where {LEAST_POINTS} are needed. {_SAID[self.stopped][1]}"
+            f"{self.why}, so the curve is too short: without its first tenth and its last five points {seen} of "
+            f"{len(self.lrs)} are left, and {LEAST_POINTS} are needed. {_SAID[self.stopped][1]}"
         )
 
 

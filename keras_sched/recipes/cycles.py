@@ -9,15 +9,7 @@ from keras_sched.annealers.formulas import SchedCos, SchedLin
 from keras_sched.annealers.phases import combine_scheds, simplest_fraction
 from keras_sched.annealers.triangles import MODES, Triangles
 from keras_sched.arguments import names_checked
-from keras_sched.errors import (
-    check_choice,
-    check_fraction,
-    check_positive,
-    check_whole,
-    is_whole,
-    shown,
-    wrong_value,
-)
+from keras_sched.errors import check_choice, check_fraction, check_positive, check_whole, is_whole, shown, wrong_value
 
 
 @names_checked

@@ -229,9 +229,9 @@ class JaxBackend(Backend):
         before = _find(model, variable, state)
         if before is None:
             return super().replaced(model, variable, value, arguments)
-        new = jax.device_put(np.asarray(value, before.dtype), before.sharding)
-        parts = (type(part)([new if each is before else each for each in part]) for part in state)
-        return (tuple(parts), *others)
+        # As free to move as it was: for one that is not, the step would be compiled again.
+        new = jax.device_put(np.asarray(value, before.dtype), before.sharding if before.committed else None)
+        return (tuple(type(part)([new if each is before else each for each in part]) for part in state), *others)
 
 
 def _parts(model: keras.Model) -> Iterator[list[keras.Variable]]:

@@ -29,25 +29,26 @@ class Shown:
             f"That is {cost} epochs, as many as {trainings:.1f} trainings have."
         )
         self._bar = keras.utils.Progbar(
-            cost, verbose=int(self._verbose == 1), stateful_metrics=["round", "best"], unit_name="epoch"
+            cost, verbose=int(self._verbose == 1), stateful_metrics=["best"], unit_name="epoch"
         )
 
     def trial(self, trial: Trial, found: Sweep, planned: int) -> None:
         """A candidate has been trained; `planned` epochs are done with."""
         self._done += planned
         ranked = found.ranked(trial.round)
-        values = [("round", trial.round), *([("best", ranked[0].value)] if ranked else [])]
-        self._bar.update(self._done, values, finalize=False)
+        self._values = [("best", ranked[0].value)] if ranked else []
+        self._bar.update(self._done, self._values, finalize=False)
 
     def round(self, number: int, left: list[dict[str, Any]]) -> None:
         """A round is over, and these are left."""
         if self._verbose == 2:
-            self._say(f"Round {number}: {len(left)} of its candidates are left, the best is {left[0]}.")
+            self._say(f"Round {number} is over: left {len(left)}, of which the best is {left[0]}.")
 
     def end(self, found: Sweep) -> None:
         """Say what was found; once."""
         if self._verbose == 1 and self._done:
-            print()  # noqa: T201 - the end of the bar
+            self._bar.target = self._done  # fewer than planned, where some diverged
+            self._bar.update(self._done, self._values, finalize=True)
         self._say(repr(found))
 
     def _say(self, text: str) -> None:

@@ -133,6 +133,7 @@ def sweep(
             halving.run(candidates, plan, bracketed=bracketed)
     except BaseException as error:
         vars(error)["sweep"] = found
+        error.add_note("... what `sweep` had trained until then is in the error's attribute `sweep`")
         raise
     finally:
         progress.end(found)
