@@ -5,7 +5,7 @@ from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, ParamSpec, TypeVar
 
-from keras_sched.errors import advise, did_you_mean, shown, speaker, speaking_as, wrong_type
+from keras_sched.errors import advise, did_you_mean, shown, speaker, speaking_as, wrong_call, wrong_type
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -124,7 +124,7 @@ def check_count(args: Sequence[Any], given: Mapping[str, Any], own: Mapping[str,
         wrong = [f"{len(args)} arguments without their names"]
     if wrong:
         call = ", ".join([*by_place, *(f"{name}=..." for name in needed if name not in by_place)])
-        raise TypeError(f"`{speaker()}` received {wrong[0]}. Call `{speaker()}({call})`; the others go by their names.")
+        raise wrong_call(wrong[0], f"Call `{speaker()}({call})`; the others go by their names.")
 
 
 def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str], *, alone: bool) -> str:

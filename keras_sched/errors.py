@@ -9,11 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
-from inspect import currentframe
 from pathlib import Path
 from typing import Any
 
-_INSIDE = {"keras_sched", "keras", "contextlib"}
 _SPEAKER: ContextVar[str | None] = ContextVar("speaker", default=None)
 
 _SHORT = reprlib.Repr()
@@ -52,6 +50,11 @@ def wrong_state(found: str, expected: str, cure: str) -> RuntimeError:
     return RuntimeError(f"`{speaker()}` found {found}; {expected}. {cure}")
 
 
+def wrong_call(found: str, cure: str) -> TypeError:
+    """A `TypeError` for a call with other arguments than there are: the speaker received `found`. `cure`."""
+    return TypeError(f"`{speaker()}` received {found}. {cure}")
+
+
 def no_attribute(module: str, name: str) -> AttributeError:
     """What Python says of a module without such a name."""
     return AttributeError(f"module {module!r} has no attribute {name!r}")
@@ -59,15 +62,7 @@ def no_attribute(module: str, name: str) -> AttributeError:
 
 def advise(received: str, meaning: str, cure: str) -> None:
     """Warn, in the same words, of a call that may not do what was meant."""
-    warn(_sentence(received, meaning, cure))
-
-
-def warn(text: str) -> None:
-    """Warn, at the line of the user's own that led here."""
-    frame, level = currentframe(), 1
-    while frame is not None and frame.f_globals["__name__"].partition(".")[0] in _INSIDE:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(text, UserWarning, stacklevel=level)
+    warnings.warn(_sentence(received, meaning, cure), UserWarning, stacklevel=3)
 
 
 def _sentence(received: str, expected: str, cure: str) -> str:

@@ -1,12 +1,13 @@
 """Freezing: which groups of a model's layers train, and an optimizer that begins again when that changes."""
 
 import numbers
+import warnings
 from weakref import WeakKeyDictionary
 
 import keras
 
 from keras_sched.arguments import names_checked
-from keras_sched.errors import speaker, speaking_as, warn, wrong_state, wrong_value
+from keras_sched.errors import speaker, speaking_as, wrong_state, wrong_value
 from keras_sched.groups import Groups, check_built, most_groups, resolve_groups
 from keras_sched.step import ScheduledFit, trained_set
 
@@ -134,9 +135,9 @@ def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool
     elif changed and model.compiled:
         trained_set.forget_functions(model)
     if not model.trainable_variables:
-        warn(f"`{speaker()}` has frozen the whole of `{model.name}`: a fit would train nothing.")
+        warnings.warn(f"`{speaker()}` has frozen the whole of `{model.name}`: a fit would train nothing.", stacklevel=3)
     if n < 0 and not start and model not in DIVIDED:
-        warn(f"`{speaker()}` froze nothing: `n={n}` of {len(divided)} groups. Ask for more: `groups={1 - n}`.")
+        warnings.warn(f"`{speaker()}` froze nothing of {len(divided)} groups: ask for `groups={1 - n}`.", stacklevel=3)
 
 
 def _start(n: int, count: int) -> int:

@@ -83,14 +83,6 @@ def test_a_function_of_steps_is_told_from_one_of_the_position():
     ks.ParamScheduler({"lr": lambda pos, top=0.1: top * (1 - pos)})
 
 
-def test_a_warning_points_at_the_line_that_led_to_it(model):
-    with pytest.warns(UserWarning, match="a function of step") as told:
-        model.fit(np.ones((4, 2)), np.ones(4), verbose=0, callbacks=[ks.ParamScheduler({"lr": lambda step: 0.1})])
-    with pytest.warns(UserWarning, match="data that ended") as short:
-        ks.lr_find(model, ((np.ones((4, 2)), np.ones(4)) for _ in range(20)), show_plot=False, verbose=0)
-    assert {each.filename for each in [*told, *short]} == {__file__}
-
-
 def test_a_callback_of_a_users_own_takes_what_it_likes():
     class Mine(ks.OneCycle):
         def __init__(self, *, note, **arguments):

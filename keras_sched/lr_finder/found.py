@@ -3,6 +3,7 @@
 import base64
 import functools
 import html
+import warnings
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from keyword import iskeyword
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.errors import NoSuggestion, advise, speaking_as, warn, wrong_type
+from keras_sched.errors import NoSuggestion, advise, speaking_as, wrong_type
 from keras_sched.lr_finder.record import DATA_ENDED, Record, SearchLosses
 from keras_sched.plot import plot_lr_find, png
 from keras_sched.suggest import Point, points_seen
@@ -143,7 +144,7 @@ def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRF
         except NoSuggestion as reason:
             short = record.too_short
             told = str(reason) if short is None else f"`{name}` suggests nothing: {short}"
-            warn(told)
+            warnings.warn(told, UserWarning, stacklevel=4)  # past `speaking_as`
             rates[name] = points[name] = None
         spread[name] = _spread(function, record)
     return _found(tuple(rates), rates, {"record": record, "points": points, "spread": spread})

@@ -258,6 +258,5 @@ def _with_sharding(array: Any) -> Any:
 
 
 def _host(array: Any) -> NDArray[Any]:
-    window = np.asarray(array)
-    # On the CPU it looks into JAX's own memory, which the next step is given to write into.
-    return window.copy() if all(device.platform == "cpu" for device in array.devices()) else window
+    # On the CPU NumPy looks into JAX's own memory, which the next step is given to write into.
+    return np.array(array, copy=True if all(device.platform == "cpu" for device in array.devices()) else None)
