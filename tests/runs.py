@@ -144,3 +144,12 @@ def plain_steps(model: keras.Model) -> float:
 def each_hook(function: Callable[[str], Any]) -> list[Any]:
     """`function` of each of Keras' hooks."""
     return [function(hook) for hook in HOOKS]
+
+
+def alike(one: Any, other: Any, tolerance: float = 1e-5) -> bool:
+    """Whether two sweeps have the same trials, with the same values."""
+    assert [trial.arguments for trial in one.trials] == [trial.arguments for trial in other.trials]
+    for a, b in zip(one.trials, other.trials, strict=True):
+        assert (a.ended, a.epochs, a.round) == (b.ended, b.epochs, b.round)
+        np.testing.assert_allclose(a.values, b.values, rtol=tolerance)
+    return True

@@ -78,11 +78,6 @@ def mobile():
     return model, x, np.arange(8) % 3
 
 
-@pytest.mark.filterwarnings("ignore:.*suggests nothing")
-def test_mobilenet_is_searched(mobile):
-    check_search(*mobile)
-
-
 def test_mobilenet_is_fine_tuned(mobile):
     model, x, y = mobile
     check_fine_tune(model, model.get_layer("head"), x, y)
@@ -114,8 +109,9 @@ def bert():
 
 
 @pytest.mark.filterwarnings("ignore:.*suggests nothing")
-def test_a_text_classifier_of_keras_hub_is_searched(bert):
-    check_search(*bert)
+@pytest.mark.parametrize("name", ["mobile", "bert"])
+def test_a_real_model_is_searched(name, request):
+    check_search(*request.getfixturevalue(name))
 
 
 def test_a_text_classifier_of_keras_hub_is_divided_at_its_backbone_and_fine_tuned(bert):

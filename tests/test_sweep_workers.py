@@ -7,10 +7,9 @@ import warnings
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 import keras
-import numpy as np
 import pytest
 from oracle import BATCH, data, mlp
-from runs import plain_steps, same_bits
+from runs import alike, plain_steps, same_bits
 from workers import Fails, KillsOnce, made
 
 from keras_sched import sweep
@@ -52,14 +51,6 @@ def run(model, executor, x=None, **arguments):
     x, y = data() if x is None else (x, None)
     keras.utils.set_random_seed(3)
     return sweep(model, x, y, executor=executor, **QUIET | arguments)
-
-
-def alike(one, other):
-    assert [trial.arguments for trial in one.trials] == [trial.arguments for trial in other.trials]
-    for a, b in zip(one.trials, other.trials, strict=True):
-        assert (a.ended, a.epochs, a.round) == (b.ended, b.epochs, b.round)
-        np.testing.assert_allclose(a.values, b.values, rtol=1e-5)
-    return True
 
 
 @pytest.mark.parametrize("trained", [False, True], ids=["a model's first fit", "after a fit"])
