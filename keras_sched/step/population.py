@@ -1,6 +1,5 @@
 """JAX: candidates side by side, in one compiled step over the weights, optimizer state and windows of all of them."""
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.step.jax import JaxStep
+from keras_sched.step.stacked import batches_of
 from keras_sched.table import Table
 
 _TIMED = 5  # steps
@@ -66,17 +66,11 @@ class Population:
 
     def function(self, state: Any, iterator: Any) -> Any:
         """What takes the place of `model.train_function`."""
-        logs, state = self._one_batch(state, next(iterator))
-        for data in itertools.islice(iterator, self._step.batches - 1):
-            logs, state = self._one_batch(state, data)
-        return logs, state
+        return self._each(self._one_batch, state, iterator)
 
     def test_function(self, state: Any, iterator: Any) -> Any:
         """What takes the place of `model.test_function`."""
-        logs, state = self._one_test(state, next(iterator))
-        for data in itertools.islice(iterator, self._step.batches - 1):
-            logs, state = self._one_test(state, data)
-        return logs, state
+        return self._each(self._one_test, state, iterator)
 
     def logs_of_members(self) -> list[dict[str, float]]:
         """What each of them would log at the end of the epoch."""
@@ -87,6 +81,12 @@ class Population:
         """What a metric of the mean has summed up so far, and the weights: (2, members)."""
         places = [*map(id, self._step.model.metrics_variables)]
         return np.stack([np.asarray(self._state[3][places.index(id(each))]) for each in (metric.total, metric.count)])
+
+    def _each(self, call: Callable[..., Any], state: Any, iterator: Any) -> Any:
+        logs: Any = None
+        for data in batches_of(next(iterator), iterator, self._step.batches):
+            logs, state = call(state, data)
+        return logs, state
 
     def _one_batch(self, state: Any, data: Any) -> Any:
         parts = tuple(list(part) for part in state)
