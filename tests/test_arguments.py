@@ -75,6 +75,18 @@ def test_too_many_arguments_or_too_few(call, says):
         call()
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: ks.plot_sched(ks.OneCycle(0.1)), "`scheds=OneCycle(0.1)`; it must be a dictionary .* Pass a recipe"),
+        (lambda: ks.ParamScheduler({"lr": ks.sgdr(0.1, n_cycles=2)}), "It is a recipe, .* pass it alone"),
+    ],
+)
+def test_a_recipe_in_the_wrong_place(call, says):
+    with pytest.raises(TypeError, match=says.replace("(", r"\(").replace(")", r"\)")):
+        call()
+
+
 def test_a_function_of_steps_is_told_from_one_of_the_position():
     with pytest.warns(UserWarning, match=r"`lr=<a function of epoch>`; a function gets one argument, the position"):
         ks.ParamScheduler({"lr": lambda epoch: 0.95**epoch})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import sys
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, make_dataclass
 from inspect import Parameter, isfunction, signature
 from operator import attrgetter
@@ -175,6 +175,8 @@ def as_annealer(name: str, sched: Any, typed: Any = None) -> Annealer:
     received = sched.__name__ if isinstance(sched, type) else shown(sched if typed is None else typed)
     expected = "it must be an annealer, or a function of the position"
     cure = "Pass for example `SchedCos(0.1, 0)`."
+    if isinstance(sched, Mapping):
+        cure = "It is a recipe, and those are dictionaries already: pass it alone, `ParamScheduler(one_cycle(0.1))`."
     if counts_steps:
         received = f"{type(sched).__name__}(...)"
         expected = f"{expected} from 0 to 1, and this is a function of the step"
