@@ -694,5 +694,6 @@ def test_processes_that_train_together_have_the_mean_of_their_losses_and_end_tog
     run_script(RANKS, tmp_path)
     (together, spoilt), others = (json.loads((tmp_path / f"{number}.json").read_text()) for number in range(2))
     assert [together, spoilt] == others
-    np.testing.assert_allclose(together[1], np.mean(alone, axis=0), rtol=1e-6)
+    tolerance = 1e-6 if keras.__version__ < "3.16" else 1e-2  # from there on Keras averages the gradients as well
+    np.testing.assert_allclose(together[1], np.mean(alone, axis=0), rtol=tolerance)
     assert (together[0], spoilt[0], len(spoilt[1])) == ("num_it", "not finite", 2)

@@ -1,7 +1,7 @@
 """TensorFlow: the windows are variables that the compiled step captures."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from keras import tree
 from numpy.typing import NDArray
 
 from keras_sched.errors import wrong_state
+from keras_sched.step.again import go_on, taken_once
 from keras_sched.step.attributes import own, put
 from keras_sched.step.backend import Arguments, Arrays, Backend, Content, TraceAgainError, WindowedStep
 from keras_sched.step.override import Override
@@ -44,12 +45,13 @@ class TensorFlowStep(WindowedStep):
                 self._rehearse(arguments)
             while True:
                 try:
-                    self._function = self._function or self._made()
+                    self._function = self._function or self._made(arguments[0])
                     return self._function(*arguments)
                 except TraceAgainError:
                     self._function = None
         finally:
             put(self.model, "train_step", before)
+            go_on(arguments[0])
 
     def load(self, which: int, start: int, window: NDArray[np.float32] | None) -> None:
         if window is not None:
@@ -68,7 +70,8 @@ class TensorFlowStep(WindowedStep):
             )
         return tf.switch_case(tf.cast(index, tf.int32), [partial(branch, *arguments) for branch in branches])
 
-    def _made(self) -> Any:
+    def _made(self, iterator: Any) -> Any:
+        taken_once(iterator)
         plain = self.model.train_function
         try:
             type(self.model).make_train_function(self.model, force=True)
@@ -82,11 +85,8 @@ class TensorFlowStep(WindowedStep):
             override.peek = partial(self._values, which, 0, self.since(which))
         with self.installed():
             logs = self.objects.run(self, train_step, data)
-            try:
+            with suppress(TraceAgainError) if self._rehearsing else nullcontext():
                 self.check_updates()
-            except TraceAgainError:
-                if not self._rehearsing:
-                    raise
         return logs
 
     def _rehearse(self, arguments: Arguments) -> None:
