@@ -67,7 +67,7 @@ def test_every_callback_names_its_own_arguments(made):
         (lambda: ks.WarmupLinear(0.1, 10), "`WarmupLinear` received 2 arguments without their names"),
         (lambda: ks.fine_tune(None, 3), "received no `epochs`. Call `fine_tune(model, x, y, epochs=...)`; the others"),
         (lambda: ks.fit_one_cycle(None, [1], [1], 5, 0.1), "`fit_one_cycle` received 5 arguments without their names"),
-        (ks.ParamScheduler, "`ParamScheduler` received no `scheds`. Call `ParamScheduler(scheds)`"),
+        (lambda: ks.ParamScheduler(groups=2), "`ParamScheduler` received no `scheds`. Call `ParamScheduler(scheds)`"),
     ],
 )
 def test_too_many_arguments_or_too_few(call, says):

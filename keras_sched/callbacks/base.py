@@ -23,7 +23,8 @@ class Callback(keras.callbacks.Callback):
         _, *own = signature(cls.__init__).parameters.items()
         with speaking_as(cls.__name__):
             check_names(kwargs, dict(own))
-            check_count(args, kwargs, dict(own))
+            if args or kwargs:  # a copy is made without any
+                check_count(args, kwargs, dict(own))
         made = super().__new__(cls)
         made._given = args, kwargs
         return made
