@@ -246,7 +246,7 @@ def test_a_nested_model_with_weights_of_its_own_is_not_taken_apart():
     assert names(layer_groups(model)) == [["body"], ["p", "q"]]
     with pytest.raises(ValueError, match="Pass at most `n=3`"):
         layer_groups(model, 4)
-    with pytest.raises(ValueError, match=r"weights of its own.*name patterns"):
+    with pytest.raises(ValueError, match=r"weights of its own, outside its layers. Pass at most `n=1`"):
         layer_groups(model.layers[0], 2)
 
 

@@ -47,6 +47,7 @@ def by_hand(make, *arrays, batch=lambda *parts: {"x": parts[0], "y": parts[1]}):
     losses = []
     for rate, parts in zip(RATES, batches(*arrays), strict=True):
         model.optimizer.learning_rate = float(rate)
+        model.reset_metrics()  # before Keras 3.15 `train_on_batch` goes on with the mean of the batches before
         losses.append(model.train_on_batch(**batch(*parts), return_dict=True)["loss"])
     return losses
 

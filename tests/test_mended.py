@@ -161,7 +161,7 @@ def own(backend):
 
 
 def test_an_optimizer_that_never_steps_is_an_error_which_names_those_that_do(own):
-    with pytest.raises(RuntimeError, match=r"`sgd\w*` without one update.*`model.own`.*`optimizer=model.own`"):
+    with pytest.raises(RuntimeError, match=r"`(sgd|SGD)\w*` without one update.*`model.own`.*`optimizer=model.own`"):
         fit(own, [OneCycle(0.1)])
     assert "train_function" not in vars(own) or own.train_function is not None
 
