@@ -183,7 +183,10 @@ AT_THE_DOOR = {
         "Did you mean `warmup`? Its own are `lr_max`, `warmup`, `lr_final`.",
     ),
     "a length for a recipe": (lambda: ks.flat_cos(0.1, zzz=9), "`zzz=9`; it has no argument of that name."),
-    "two names of others": (lambda: OneCycle(max_lr=0.1, anneal=1, div_factor=5), "`lr_max` for `max_lr`? Did you mean `div` for `div_factor`?"),
+    "two names of others": (
+        lambda: OneCycle(max_lr=0.1, anneal=1, div_factor=5),
+        "`lr_max` for `max_lr`? Did you mean `div` for `div_factor`?",
+    ),
     "a recipe for a rate": (lambda: OneCycle(ks.one_cycle(0.1)), "Pass the recipe to `ParamScheduler`."),
     "a recipe for the valleys": (lambda: Triangular(ks.one_cycle(0.1), n_cycles=1), "to `ParamScheduler`."),
     "a recipe for a helper's rate": (lambda: helped(ks.fit_flat_cos, lr=ks.flat_cos(0.1)), "to `ParamScheduler`."),
