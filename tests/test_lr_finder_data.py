@@ -484,7 +484,8 @@ def test_a_search_which_has_diverged_takes_no_batch_more_than_keras_has_read(bac
     assert found.stopped == "diverged"
     assert len(found.lrs) < 25
     if backend != "tensorflow":  # which reads ahead
-        assert next(taken) == len(found.lrs)
+        ahead = backend == "jax" and keras.__version__ < "3.15"
+        assert next(taken) == len(found.lrs) + ahead
 
 
 def test_a_generator_that_ends_before_ends_the_search_with_a_warning():
@@ -558,6 +559,8 @@ def test_each_group_has_its_own_rates():
         return compiled(keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(1))
 
     keras.utils.set_random_seed(5)
+    if not hasattr(keras.optimizers, "MultiOptimizer"):
+        pytest.skip("this Keras has none in public")
     model, expected = make(), []
     body = keras.optimizers.SGD(momentum=0.0)
     head = keras.optimizers.SGD(momentum=0.0)
