@@ -90,3 +90,22 @@ def run_script(tmp_path):
         return printed
 
     return run
+
+
+@pytest.fixture
+def compiled(backend):
+    """Compiles a callable as a user would, with no escape to Python."""
+    if backend == "jax":
+        import jax
+
+        return jax.jit
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function
+    if KERAS < (3, 15):
+        pytest.skip("what this Keras calls in `convert_to_tensor` cannot be traced by `torch.compile`")
+    import torch
+
+    torch._dynamo.reset()
+    return functools.partial(torch.compile, backend="eager", fullgraph=True)

@@ -103,23 +103,6 @@ def tensor(value, dtype="float32"):
 
 
 @pytest.fixture
-def compiled(backend):
-    """Compiles a callable as a user would, with no escape to Python."""
-    if backend == "jax":
-        import jax
-
-        return jax.jit
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function
-    import torch
-
-    torch._dynamo.reset()
-    return partial(torch.compile, backend="eager", fullgraph=True)
-
-
-@pytest.fixture
 def slope(backend):
     """The derivative of a function of one tensor, by the backend's own differentiation."""
 

@@ -7,6 +7,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from oracle import KERAS
 
 from keras_sched import LRFinder, SchedExp, lr_find
 
@@ -17,6 +18,11 @@ ROWS, BATCH = 22, 4  # six batches an epoch, the last one of two rows
 ENDS = {"start_lr": 1e-3, "end_lr": 0.5}
 NUM_IT = 14  # two epochs and two batches
 RATES = SchedExp(1e-3, 0.5)(np.arange(NUM_IT) / NUM_IT)
+
+
+of_several_optimizers = pytest.mark.skipif(
+    not hasattr(keras.optimizers, "MultiOptimizer"), reason="this Keras has no public MultiOptimizer"
+)
 
 
 def rows(outputs=1, seed=3):
@@ -156,6 +162,7 @@ def test_the_loss_is_that_of_a_run_with_each_rate_set_by_hand(optimizer):
     check(lambda: compiled(optimizer=optimizer()), *rows())
 
 
+@of_several_optimizers
 def test_each_optimizer_of_several_takes_the_rate():
     def make(rates=(0.01, 0.01)):
         parts = {"bias": keras.optimizers.SGD(rates[0]), "kernel": keras.optimizers.Adam(rates[1])}
@@ -167,6 +174,7 @@ def test_each_optimizer_of_several_takes_the_rate():
     for rate, (x, y) in zip(RATES, batches(*rows()), strict=True):
         for part in model.optimizer.optimizers:
             part.learning_rate = float(rate)
+        model.reset_metrics()
         expected.append(model.train_on_batch(x, y))
     np.testing.assert_allclose(search(make, *rows(), batch_size=BATCH).raw_losses, expected, rtol=1e-5)
 
@@ -484,7 +492,7 @@ def test_a_search_which_has_diverged_takes_no_batch_more_than_keras_has_read(bac
     assert found.stopped == "diverged"
     assert len(found.lrs) < 25
     if backend != "tensorflow":  # which reads ahead
-        ahead = backend == "jax" and keras.__version__ < "3.15"
+        ahead = backend == "jax" and KERAS < (3, 15)
         assert next(taken) == len(found.lrs) + ahead
 
 
@@ -554,13 +562,12 @@ def test_the_data_may_be_read_again_after_a_search():
 # Groups
 
 
+@of_several_optimizers
 def test_each_group_has_its_own_rates():
     def make():
         return compiled(keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(1))
 
     keras.utils.set_random_seed(5)
-    if not hasattr(keras.optimizers, "MultiOptimizer"):
-        pytest.skip("this Keras has none in public")
     model, expected = make(), []
     body = keras.optimizers.SGD(momentum=0.0)
     head = keras.optimizers.SGD(momentum=0.0)
@@ -570,6 +577,7 @@ def test_each_group_has_its_own_rates():
     low = SchedExp(1e-3, 0.1)(np.arange(NUM_IT) / NUM_IT)
     for number, (x, y) in enumerate(batches(*rows())):
         body.learning_rate, head.learning_rate = float(low[number]), float(RATES[number])
+        model.reset_metrics()
         expected.append(model.train_on_batch(x, y))
     found = search(make, *rows(), batch_size=BATCH, start_lr=1e-3, end_lr=[0.1, 0.5])
     assert_same_losses(found, expected)
@@ -632,6 +640,7 @@ def test_the_curve_of_several_searches_is_their_median_and_goes_on_through_the_d
         curves.append([])
         for rate in rates:
             model.optimizer.learning_rate = float(rate)
+            model.reset_metrics()
             curves[-1].append(model.train_on_batch(*next(endless)))
     found = search(compiled, *rows(), batch_size=BATCH, num_it=8, repeats=3)
     assert_same_losses(found, np.median(curves, axis=0))
@@ -698,6 +707,6 @@ def test_processes_that_train_together_have_the_mean_of_their_losses_and_end_tog
     run_script(RANKS, tmp_path)
     (together, spoilt), others = (json.loads((tmp_path / f"{number}.json").read_text()) for number in range(2))
     assert [together, spoilt] == others
-    tolerance = 1e-6 if keras.__version__ < "3.16" else 1e-2  # from there on Keras averages the gradients as well
+    tolerance = 1e-6 if KERAS < (3, 16) else 1e-2  # from there on Keras averages the gradients as well
     np.testing.assert_allclose(together[1], np.mean(alone, axis=0), rtol=tolerance)
     assert (together[0], spoilt[0], len(spoilt[1])) == ("num_it", "not finite", 2)

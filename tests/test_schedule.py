@@ -5,7 +5,6 @@ import itertools
 import json
 import math
 import pickle
-from functools import partial
 
 import keras
 import numpy as np
@@ -31,23 +30,6 @@ def not_traceable(start, end, pos):
 
 def numbers(tensor):
     return np.asarray(ops.convert_to_numpy(tensor))
-
-
-@pytest.fixture
-def compiled(backend):
-    """Compiles a callable as a user would, with no escape to Python."""
-    if backend == "jax":
-        import jax
-
-        return jax.jit
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function
-    import torch
-
-    torch._dynamo.reset()
-    return partial(torch.compile, backend="eager", fullgraph=True)
 
 
 def data():

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
-from oracle import BATCH, BATCHES, data, fit, mlp
+from oracle import BATCH, BATCHES, KERAS, data, fit, mlp
 from runs import Bench, Dies, changes, face, plain_steps, same_bits
 
 from keras_sched import (
@@ -224,7 +224,7 @@ def test_repeats_are_fits_over_other_batches_and_their_median_counts(model, star
             keras.utils.set_random_seed(random.randrange(2**31))  # noqa: S311 - as the sweep does
         arguments = {"batch_size": BATCH, "verbose": 0, "validation_data": data(1)}
         histories.append(fit_one_cycle(model, *data(), epochs=2, lr_max=0.1, **arguments).history["val_loss"])
-    by_epoch = keras.__version__ >= "3.16"  # there the order of arrays goes by the epoch alone, and not by the seed
+    by_epoch = KERAS >= (3, 16)  # there the order of arrays goes by the epoch alone, and not by the seed
     assert len({history[-1] for history in histories}) == (1 if by_epoch else 3), "the batches differ"
     np.testing.assert_allclose(trial.values, np.median(histories, axis=0), rtol=1e-6)
     assert trial.epochs == 6
