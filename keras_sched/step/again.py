@@ -7,11 +7,11 @@ from keras_sched.step.attributes import put, take_away
 _TAKE = "get_next_as_optional"
 
 
-def taken_once(iterator: Any) -> None:
-    """Let `iterator` give its coming batch as often as it is asked, until `go_on`."""
+def taken_once(iterator: Any, batches: int) -> None:
+    """Let `iterator` give its coming batch as often as it is asked, until `go_on`; not for a call of several."""
     taken: list[Any] = []
     take = getattr(iterator, _TAKE, None)
-    if take is None or _TAKE in vars(iterator):
+    if batches > 1 or take is None or _TAKE in vars(iterator):
         return
 
     def again() -> Any:

@@ -71,7 +71,7 @@ class TensorFlowStep(WindowedStep):
         return tf.switch_case(tf.cast(index, tf.int32), [partial(branch, *arguments) for branch in branches])
 
     def _made(self, iterator: Any) -> Any:
-        taken_once(iterator)
+        taken_once(iterator, self.batches)
         plain = self.model.train_function
         try:
             type(self.model).make_train_function(self.model, force=True)
