@@ -133,7 +133,7 @@ def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str], *
         return f"Pass `{_OF_FIT[lower]}` to `fit`. "
     meant = did_you_mean(name, known, ours)
     if not meant and "scheds" in known:
-        return f"To schedule it pass a dictionary: `{speaker()}({{{name!r}: ...}})`. "
+        return f"To schedule it put it in the dictionary `scheds`: `{{{name!r}: ...}}`. "
     if not meant and "over" in known:
         return f"For an argument of the recipe pass `over={{{name!r}: [...]}}`. "
     return (meant if alone else meant.replace("?", f" for `{name}`?")) + (_NOTES.get(lower, "") if meant else "")

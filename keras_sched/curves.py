@@ -50,10 +50,7 @@ def check_scheds(scheds: Any) -> dict[str, Any]:
     """`scheds` with functions made annealers and lists made tuples; raise unless it is {name: annealer}."""
     if not isinstance(scheds, Mapping) or not all(isinstance(name, str | tuple) for name in scheds):
         expected = "it must be a dictionary from the name of a hyper-parameter to an annealer"
-        recipe = isinstance(scheds, keras.callbacks.Callback)
-        cure = (
-            "Pass a recipe, for example `one_cycle(0.1)`." if recipe else "Pass for example `{'lr': SchedCos(0.1, 0)}`."
-        )
+        cure = "Pass for example `{'lr': SchedCos(0.1, 0.0)}`, or a recipe: `one_cycle(0.1)`."
         raise wrong_type(f"scheds={shown(scheds)}", expected, cure)
     if not scheds:
         raise wrong_value("scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`.")

@@ -78,7 +78,10 @@ def test_too_many_arguments_or_too_few(call, says):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: ks.plot_sched(ks.OneCycle(0.1)), "`scheds=OneCycle(0.1)`; it must be a dictionary .* Pass a recipe"),
+        (
+            lambda: ks.plot_sched(ks.OneCycle(0.1)),
+            "`scheds=OneCycle(0.1)`; it must be a dictionary .* or a recipe: `one_cycle",
+        ),
         (lambda: ks.ParamScheduler({"lr": ks.sgdr(0.1, n_cycles=2)}), "It is a recipe, .* pass it alone"),
     ],
 )
@@ -149,7 +152,7 @@ def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
             lambda: ks.OneCycle(0.1, final_div_factor=1e4),
             f"Did you mean `div_final`? {_NOTES['final_div_factor']}",
         ),
-        (lambda: ks.ParamScheduler({}, lr=0.1), "To schedule it pass a dictionary: `ParamScheduler({'lr': ...})`. "),
+        (lambda: ks.ParamScheduler({}, lr=0.1), "To schedule it put it in the dictionary `scheds`: `{'lr': ...}`. "),
         (lambda: ks.ParamScheduler({}, total_step=9), "Did you mean `total_steps`? "),
     ],
 )

@@ -335,7 +335,7 @@ def test_reduce_lr_on_plateau_scales_the_rest(model, ours_first):
 
 def test_a_write_compiles_nothing_again(backend):
     if backend != "jax":
-        pytest.skip("JAX compiles a step again for a value that another device was asked for")
+        pytest.skip("only JAX compiles a step again for a value that is bound to its device")
     import jax
 
     seen, by_epoch = [], []

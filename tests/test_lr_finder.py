@@ -459,6 +459,7 @@ def test_a_notebook_shows_a_table_and_the_curve():
 def test_the_progress_bar_shows_the_rate_and_the_loss(capsys):
     found = search(verbose=1, num_it=10)
     printed = capsys.readouterr().out
+    assert printed.splitlines()[-1].startswith("LRFound(")
     assert "10/10" in printed
     assert re.search(rf"lr: {found.lrs[-1]:.4f} - loss: {found.losses[-1]:.4f}", printed)
     assert "all 10 batches were run" in printed

@@ -21,6 +21,7 @@ from keras_sched import (
     lr_find,
     scheduled,
 )
+from keras_sched.step.again import go_on, taken_once
 from keras_sched.table import Table
 
 TOLERANCE = 2e-5
@@ -426,3 +427,22 @@ class Kills(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if self.now == self.epoch + 1 and batch == 1:
             raise Killed
+
+
+def test_an_iterator_gives_its_batch_again_until_it_is_to_go_on():
+    class Iterator:
+        numbers = iter(range(9))
+
+        def get_next_as_optional(self):
+            return next(self.numbers)
+
+    iterator = Iterator()
+    taken_once(iterator, 1)
+    taken_once(iterator, 1)
+    assert [iterator.get_next_as_optional() for _ in range(3)] == [0, 0, 0]
+    go_on(iterator)
+    go_on(iterator)
+    assert [iterator.get_next_as_optional() for _ in range(2)] == [1, 2]
+    taken_once(iterator, 2)  # one call takes several
+    assert [iterator.get_next_as_optional() for _ in range(2)] == [3, 4]
+    go_on(number for number in range(2))

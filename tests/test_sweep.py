@@ -467,6 +467,15 @@ def test_what_it_will_cost_is_said_before_the_first_batch(capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith("Sweep(best={'lr_max': ")
 
 
+def test_the_bar_ends_where_fewer_candidates_are_left_than_were_planned(capsys):
+    arguments = QUIET | {"over": {"lr_max": [0.01, 1e30, 2e30]}, "finalists": 2, "verbose": 1, "population": False}
+    found = sweep(mlp(adam()), *data(), epochs=10, **arguments)
+    printed = capsys.readouterr().out
+    assert "23 epochs, as many as 2.3 trainings" in printed
+    assert "13/13" in printed
+    assert printed.splitlines()[-1] == repr(found)
+
+
 def test_a_sweep_pickles_prints_and_draws(model, start):
     found = swept(model, start, over={"lr_max": [0.01, 1e30, 0.1], "wd": [None]}, validation_data=data(1), finalists=1)
     other = pickle.loads(pickle.dumps(found))  # noqa: S301 - our own
