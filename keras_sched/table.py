@@ -53,7 +53,7 @@ class Table:
 
     @property
     def width(self) -> int:
-        """Floats in a row: value and complement, of each attribute, for each group."""
+        """Floats in a row: for each group value and complement of each attribute."""
         return 2 * self.groups * len(self.nominal)
 
     @property
@@ -84,20 +84,20 @@ class Table:
         return values
 
     def rows(self, first: int, count: int) -> NDArray[np.float32]:
-        """`count` rows from `first` on, (count, width): [attribute][group][value, 1 - value], flat.
+        """`count` rows from `first` on, (count, width): [group][attribute][value, 1 - value], flat.
 
         Rows beyond the end of the schedule repeat the value there.
         """
         computed = int(np.clip(self.total + self.lag - first, 1, count))
-        block = np.empty((count, len(self.nominal), self.groups, 2), np.float32)
+        block = np.empty((count, self.groups, len(self.nominal), 2), np.float32)
         for column, attribute in enumerate(self.nominal):
             values = self.values(attribute, range(first, first + computed))
-            block[:computed, column, :, 0] = values
-            block[:computed, column, :, 1] = 1.0 - values
+            block[:computed, :, column, 0] = values
+            block[:computed, :, column, 1] = 1.0 - values
         if computed < count:
             # A corrected momentum still has the ratio of two rates up to row `total + lag`.
             end = max(first + computed, self.total + self.lag)
-            values = np.stack([self.values(name, [end])[0] for name in self.nominal])
+            values = np.stack([self.values(name, [end])[0] for name in self.nominal], axis=-1)
             block[computed:] = np.stack([values, 1.0 - values], axis=-1)
         return block.reshape(count, self.width)
 

@@ -52,8 +52,8 @@ class Drive:
 
     def row_of(self, iteration):
         """What the step of this iteration would read: rate and momentum, float32."""
-        window = np.asarray(self.step._windows[0])
-        on_jax = keras.backend.backend() == "jax"  # where the last row says where it starts
+        on_jax = keras.backend.backend() == "jax"  # where each group has an array, whose last row says where it starts
+        window = np.asarray(self.step._windows[0][0] if on_jax else self.step._windows[0])
         start = window[-1, :1].view(np.int32)[0] if on_jax else self.step._starts[0].numpy()
         return window[iteration - int(start)][::2][:2]
 

@@ -144,12 +144,13 @@ def test_from_a_backup_by_batches_the_epoch_that_keras_replays_has_its_own_value
 
 KILLED = """
     import os, signal, sys, warnings
-    warnings.simplefilter("error", UserWarning)
     sys.path.insert(0, sys.argv[1])
     import keras
     from oracle import fit
     from runs import Bench, state
     from keras_sched import OneCycle
+
+    warnings.simplefilter("error", UserWarning)  # what the imports warn of is not ours
 
     class Kills(keras.callbacks.Callback):
         def __init__(self, moment):

@@ -34,7 +34,8 @@ jax.tree_util.register_pytree_node(StatePart, lambda part: (part.data, None), la
 class JaxStep(WindowedStep):
     """A jitted `step(state, data, windows)`: the optimizer's variables, donation and shardings stay Keras' own.
 
-    The last row of a window says where it starts, so that there is one array to hand over.
+    A window has an array for each parameter group: XLA compiles the updates of all groups once, as they read the same
+    place each of its own array. The last row says where the window starts, so that nothing else is handed over.
     """
 
     def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
@@ -67,7 +68,8 @@ class JaxStep(WindowedStep):
         first = kept[-1, :1].view(np.int32)
         if window is not None or first[0] != start:
             kept[:-1], first[0] = kept[:-1] if window is None else window, start
-            self._windows[which] = _with_sharding(jax.numpy.asarray(kept.copy()))
+            parts = np.split(kept, self.layouts[which].groups, axis=-1)
+            self._windows[which] = [_with_sharding(jax.numpy.array(part)) for part in parts]
 
     def mend(self, arguments: Arguments, result: Any) -> None:
         """Reattach the values that Keras took off the model's variables for the step.
@@ -157,10 +159,11 @@ class JaxStep(WindowedStep):
 
     def row(self, which: int, place: Any) -> Any:
         place = jax.numpy.clip(place, 0, self.layouts[which].rows - 1)
-        return jax.lax.dynamic_index_in_dim(self._traced[which], place, keepdims=False)
+        parts = [jax.lax.dynamic_index_in_dim(part, place, keepdims=False) for part in self._traced[which]]
+        return jax.numpy.concatenate(parts)
 
     def _first(self, which: int) -> Any:
-        return jax.lax.bitcast_convert_type(self._traced[which][-1, 0], np.int32)
+        return jax.lax.bitcast_convert_type(self._traced[which][0][-1, 0], np.int32)
 
 
 class JaxBackend(Backend):

@@ -121,7 +121,7 @@ class Population:
         first = self._step._firsts[which] or 0
         for member, tables in enumerate(self._tables):
             windows[member, :-1] = tables[which].rows(first, self._step.layouts[which].rows)
-        self._windows[which] = jnp.asarray(windows)
+        self._windows[which] = [*map(jnp.array, np.split(windows, self._step.layouts[which].groups, -1))]
 
     def _check_faster(self, state: Any, data: Any) -> None:
         alone = _seconds(lambda copy: self._step._one_batch(copy, data, self._step._single), state)

@@ -32,7 +32,7 @@ class Layout:
         """The values of one row, a float32 tensor of shape (width,)."""
         values: dict[str, list[Any]] = {}
         for column, name in enumerate(self.attributes):
-            places = range(2 * column * self.groups, 2 * (column + 1) * self.groups, 2)
+            places = range(2 * column, self.width, 2 * len(self.attributes))
             values[name] = [self._value(name, row[place], row[place + 1]) for place in places]
         return values
 
