@@ -34,8 +34,7 @@ jax.tree_util.register_pytree_node(StatePart, lambda part: (part.data, None), la
 class JaxStep(WindowedStep):
     """A jitted `step(state, data, windows)`: the optimizer's variables, donation and shardings stay Keras' own.
 
-    A window has an array for each parameter group: XLA compiles the updates of all groups once, as they read the same
-    place each of its own array. The last row says where the window starts, so that nothing else is handed over.
+    Each group has a window of its own, so that XLA compiles one update for all. The last row says where it starts.
     """
 
     def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
@@ -64,12 +63,11 @@ class JaxStep(WindowedStep):
         return logs, state
 
     def load(self, which: int, start: int, window: NDArray[np.float32] | None) -> None:
-        kept = self._on_host[which]
+        kept, groups = self._on_host[which], self.layouts[which].groups
         first = kept[-1, :1].view(np.int32)
         if window is not None or first[0] != start:
             kept[:-1], first[0] = kept[:-1] if window is None else window, start
-            parts = np.split(kept, self.layouts[which].groups, axis=-1)
-            self._windows[which] = [_with_sharding(jax.numpy.array(part)) for part in parts]
+            self._windows[which] = [_with_sharding(jax.numpy.array(part)) for part in np.split(kept, groups, axis=-1)]
 
     def mend(self, arguments: Arguments, result: Any) -> None:
         """Reattach the values that Keras took off the model's variables for the step.
@@ -159,8 +157,7 @@ class JaxStep(WindowedStep):
 
     def row(self, which: int, place: Any) -> Any:
         place = jax.numpy.clip(place, 0, self.layouts[which].rows - 1)
-        parts = [jax.lax.dynamic_index_in_dim(part, place, keepdims=False) for part in self._traced[which]]
-        return jax.numpy.concatenate(parts)
+        return jax.numpy.concatenate([rows[place] for rows in self._traced[which]])
 
     def _first(self, which: int) -> Any:
         return jax.lax.bitcast_convert_type(self._traced[which][0][-1, 0], np.int32)
