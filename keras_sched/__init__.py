@@ -74,7 +74,7 @@ _LATER = {
     "optimal_lr": ("find_optimal_lr",),
     "plot": ("plot_lr_find", "plot_sched"),
     "sweeps": ("Sweep", "sweep"),
-    "suggest": ("halfway", "inflection", "min_grad", "minimum", "slide", "steep", "valley"),
+    "suggest": ("DEFAULT", "halfway", "inflection", "min_grad", "minimum", "slide", "steep", "valley"),
 }
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from keras_sched.lr_finder import LRFinder, lr_find
     from keras_sched.optimal_lr import find_optimal_lr
     from keras_sched.plot import plot_lr_find, plot_sched
+    from keras_sched.suggest import DEFAULT as DEFAULT
     from keras_sched.suggest import halfway, inflection, min_grad, minimum, slide, steep, valley
     from keras_sched.sweeps import Sweep, sweep
 

@@ -16,7 +16,8 @@ _OTHERS = {
     "lr_max": ("lr", "end_lr"),
     "max_lr": ("lr_max", "lr", "end_lr"),
     **dict.fromkeys(
-        ("learning_rate", "initial_learning_rate", "init_lr", "peak_lr", "peak_value"), ("base_lr", "lr_max", "lr")
+        ("learning_rate", "initial_learning_rate", "init_lr", "peak_lr", "peak_value", "warmup_target"),
+        ("base_lr", "lr_max", "lr"),
     ),
     "base_lr": ("lr_min", "lr_max", "lr"),
     **dict.fromkeys(("min_lr", "eta_min", "lr_min"), ("lr_min", "lr_final", "div_final", "start_lr")),
@@ -29,10 +30,10 @@ _OTHERS = {
     "epochs": ("num_it",),
     **dict.fromkeys(("n_epoch", "n_epochs", "num_epochs"), ("epochs", "cycle_len")),
     **dict.fromkeys(("start_epoch", "last_epoch"), ("initial_epoch",)),
-    "t_0": ("cycle_len",),
+    **dict.fromkeys(("t_0", "first_decay_steps", "first_cycle_steps"), ("cycle_len",)),
     **dict.fromkeys(("t_mult", "t_mul"), ("cycle_mult",)),
     "m_mul": ("cycle_decay",),
-    **dict.fromkeys(("cycles", "num_cycles", "step_size", "step_size_up"), ("n_cycles",)),
+    **dict.fromkeys(("cycles", "num_cycles", "cycle_limit", "step_size", "step_size_up"), ("n_cycles",)),
     **dict.fromkeys(
         ("steps", "num_steps", "max_steps", "total_iters", "t_max", "t_initial", "num_training_steps"),
         ("total_steps", "num_it", "steps", "steps_per_epoch"),
@@ -44,6 +45,7 @@ _OTHERS = {
     **dict.fromkeys(("plot", "show"), ("show_plot",)),
     **dict.fromkeys(("val_data", "valid_data", "val_loader"), ("validation_data",)),
     **dict.fromkeys(("warmup_steps", "num_warmup_steps", "warmup_ratio", "warmup_iters"), ("warmup", "pct_start")),
+    "pct": ("pct_start",),
     **dict.fromkeys(("decay_steps", "num_decay_steps"), ("decay", "total_steps")),
     **dict.fromkeys(("schedule", "schedules", "schedulers"), ("scheds",)),
     **dict.fromkeys(("param_groups", "layer_groups", "n_groups", "num_groups"), ("groups", "n")),

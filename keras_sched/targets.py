@@ -1,5 +1,6 @@
 """From a schedule's key to what it stands for beside the optimizer: attributes of layers and losses, variables."""
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -129,9 +130,7 @@ def _pair(key: tuple[Any, ...], model: keras.Model) -> Target:
 def _layers(key: str, model: keras.Model) -> Target:
     layers = layers_of(model)
     pattern, _, path = key.partition(".")
-    matching = [
-        layer for layer in layers if any(fnmatchcase(str(name), pattern) for name in (layer.name, layer.path or ""))
-    ]
+    matching = _matching(pattern, layers, model)
     if not matching:
         names = sorted({layer.name for layer in layers if layer is not model})
         weight = f"loss_weights.{path}"
@@ -147,6 +146,20 @@ def _layers(key: str, model: keras.Model) -> Target:
         cure = f"{did_you_mean(path.rpartition('.')[2], has)}Pass an attribute that the step reads as a number."
         raise wrong_value(repr(key), f"`{matching[0].name}` has no attribute `{path}`; {listed}", cure)
     return _target(key, there, model)
+
+
+def _matching(pattern: str, layers: Mapping[keras.Layer, list[str]], model: keras.Model) -> list[keras.Layer]:
+    """The layers of which a name is like the pattern; where there are none, has what it looks for as in `groups=`."""
+    alike = [layer for layer, names in layers.items() if any(fnmatchcase(name, pattern) for name in names)]
+    if alike:
+        return alike
+    try:
+        found = re.compile(pattern).search
+    except re.error:
+        return []
+    root = f"{model.name}/"
+    inside = {layer: names for layer, names in layers.items() if layer is not model}
+    return [layer for layer, names in inside.items() if any(found(name.removeprefix(root)) for name in names)]
 
 
 def _follow(layer: Any, path: str) -> tuple[Any, str] | None:

@@ -188,7 +188,9 @@ def checked_rates(name: str, rates: Any, *, zero: bool = False) -> np.ndarray:
 def common_groups(**values: Any) -> int | None:
     """How many groups these arguments have; raise if two of them differ."""
     lengths = {
-        name: len(value) for name, value in values.items() if isinstance(value, tuple) or getattr(value, "ndim", 0)
+        name: len(value)
+        for name, value in values.items()
+        if isinstance(value, tuple) or (isinstance(value, np.ndarray) and value.ndim)
     }
     if len(set(lengths.values())) > 1:
         received = ", ".join(f"{name}={shown(values[name])}" for name in lengths)

@@ -2,12 +2,11 @@
 
 from keras_sched.errors import speaking_as, wrong_state
 from keras_sched.hypers import LearningRate
-from keras_sched.lr_finder.found import LRFound, Measured, SuggestionFunction, check_functions, search_found
+from keras_sched.lr_finder.found import Measured
 from keras_sched.lr_finder.record import Record
 from keras_sched.lr_finder.search import Search
 from keras_sched.snapshot import Snapshot
 from keras_sched.step import ScheduledFit
-from keras_sched.suggest import DEFAULT
 
 
 class LRFinder(Search, Measured):
@@ -58,18 +57,6 @@ class LRFinder(Search, Measured):
                 cure = "Pass the callback to `model.fit(..., callbacks=[...])` first."
                 raise wrong_state("no search yet", "it tells what one has measured", cure)
         return super().record
-
-    @speaking_as("LRFinder.suggest")
-    def suggest(self, *functions: SuggestionFunction) -> LRFound:
-        """Ask suggestion functions for a learning rate.
-
-        Args:
-            functions: as `suggest_funcs` of `lr_find`; `halfway` and `valley` where none is given.
-
-        Returns:
-            What `lr_find` returns.
-        """
-        return search_found(self.record, check_functions(functions or DEFAULT))
 
     def _copy(self, fit: ScheduledFit) -> None:
         self.snapshot = Snapshot(fit.model)

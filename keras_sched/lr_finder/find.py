@@ -70,7 +70,7 @@ def lr_find(
     Returns:
         A named tuple with one field per suggestion, named like its function: a rate, or `None` for no answer. Its
         attributes are `lr` (the first field that is a rate), `lrs`, `losses` (smoothed), `raw_losses`, each of shape
-        (N,), `stopped` (why it ended), `spread` (of several searches) and `plot()`.
+        (N,), `stopped` (why it ended), `spread` (of several searches), `plot()` and `suggest(*functions)`.
 
     Raises:
         ValueError: when a rate is not above 0, `start_lr` not below `end_lr`, `num_it` or `repeats` no whole number

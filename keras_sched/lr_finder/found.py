@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from keras_sched.errors import NoSuggestion, advise, speaking_as, wrong_type
 from keras_sched.lr_finder.record import DATA_ENDED, Record, SearchLosses
 from keras_sched.plot import plot_lr_find, png
-from keras_sched.suggest import Point, points_seen
+from keras_sched.suggest import DEFAULT, Point, points_seen
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,6 +70,18 @@ class Measured:
         if "suggestions" not in arguments:
             shown |= {"suggestions": self.points, "names": [self._key(name) for name in self.points]}
         return plot_lr_find(record.lrs, record.losses, **shown | arguments)
+
+    @speaking_as("suggest")
+    def suggest(self, *functions: SuggestionFunction) -> "LRFound":
+        """Ask suggestion functions for a learning rate.
+
+        Args:
+            functions: as `suggest_funcs` of `lr_find`; `halfway` and `valley` where none is given.
+
+        Returns:
+            What `lr_find` returns.
+        """
+        return search_found(self.record, check_functions(functions or DEFAULT))
 
     def _key(self, name: str) -> str:
         """The legend's text: the rate, and where the mark is, if that is elsewhere."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -140,7 +140,7 @@ class Objects:
         wanted = [(*target.loss, values[name]) for _, name, target in self.columns if target.loss is not None]
         if not wanted:
             return
-        compiled: Any = self.model._compile_loss
+        compiled = cast(Any, self.model._compile_loss)  # AutoGraph refuses an annotation of what a function in it reads
         if not compiled.built:  # on TensorFlow the first step builds it
 
             def build(*shapes: Any) -> None:
@@ -167,9 +167,22 @@ class Objects:
         self._places.put_back()
 
 
-def layers_of(model: keras.Model) -> list[keras.Layer]:
-    """Every layer of a model, and the layers in a layer."""
-    return list(model._flatten_layers())
+def layers_of(model: keras.Model) -> dict[keras.Layer, list[str]]:
+    """{layer: its names} of every layer of a model, and the layers in a layer: each with its parents' names or without.
+
+    `encoder/block_1/dropout` is `block_1/dropout` and `dropout` too.
+    """
+    found: dict[keras.Layer, list[str]] = {}
+    around: list[tuple[keras.Layer, list[str]]] = [(model, [])]
+    while around:
+        layer, parents = around.pop(0)
+        names = [f"{parent}/{layer.name}" for parent in parents] + [layer.name]
+        known = found.setdefault(layer, [])
+        if set(names) <= set(known):
+            continue  # it is shared, or holds itself
+        known += [name for name in [*names, layer.path] if name and name not in known]
+        around += [(each, names) for each in layer._flatten_layers(recursive=False, include_self=False)]
+    return found
 
 
 def loss_numbers(loss: Any) -> dict[str, Any]:
