@@ -5,7 +5,18 @@ from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, ParamSpec, TypeVar
 
-from keras_sched.errors import advise, did_you_mean, shown, speaker, speaking_as, wrong_call, wrong_type
+from keras_sched.errors import (
+    advise,
+    check_fraction,
+    did_you_mean,
+    is_whole,
+    shown,
+    speaker,
+    speaking_as,
+    wrong_call,
+    wrong_type,
+    wrong_value,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -138,7 +149,9 @@ def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str], *
         return f"To schedule it put it in the dictionary `scheds`: `{{{name!r}: ...}}`. "
     if not meant and "over" in known:
         return f"For an argument of the recipe pass `over={{{name!r}: [...]}}`. "
-    return (meant if alone else meant.replace("?", f" for `{name}`?")) + (_NOTES.get(lower, "") if meant else "")
+    return (meant if alone else meant.replace("?", f" for `{name}`?")) + (
+        _NOTES.get(lower, "") if ours.get(lower) else ""
+    )
 
 
 def check_callbacks(callbacks: list[Any]) -> list[Any]:
@@ -165,3 +178,13 @@ def check_of_position(name: str, function: Callable[..., Any]) -> None:
         )
     if own and own[0] in _COUNTS:
         advise(f"{name}=<a function of {own[0]}>", expected, "Name its argument `pos` if that is what you mean.")
+
+
+def check_share(name: str, value: Any, meaning: str, example: str, *, callback: str | None = None) -> None:
+    """Raise unless `value` is a fraction of training; a number of batches is for the callback, which knows them."""
+    if is_whole(value):
+        callback = callback or "".join(word.capitalize() for word in speaker().split("_"))
+        cure = f"Pass for example `{name}={example}`; or use the callback, `{callback}({name}={value})`."
+        expected = f"it is {meaning}, and a recipe does not know how many batches that has"
+        raise wrong_value(f"{name}={value}", expected, cure)
+    check_fraction(name, value, meaning, example)

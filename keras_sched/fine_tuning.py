@@ -141,11 +141,9 @@ def _not_frozen_before(model: keras.Model, groups: Groups) -> list[list[keras.Va
     """The variables of each group, without those that were frozen before, but for a `fine_tune` that died."""
     mine = _FROZEN.get(model, set())
     if not mine and is_frozen(model, groups):
-        advise(
-            f"model={model.name}",
-            "its body is frozen already, and what was frozen before stays frozen: the head alone will train",
-            "Call `unfreeze(model)` first, to train all of it in the second phase.",
-        )
+        meaning = "its body is frozen already, and what was frozen before stays frozen: the head alone will train"
+        cure = "Call `unfreeze(model)` first, to train all of it in the second phase."
+        advise(f"model={model.name}", meaning, cure)
     frozen = {id(each) for each in trained_set.can_train(model) if not each.trainable} - mine
     frozen |= {id(each) for norm in trained_set.batch_norms(model) if not norm.trainable for each in norm.weights}
     divided = resolve_groups(model, groups, variables=trained_set.can_train(model))

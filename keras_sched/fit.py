@@ -34,9 +34,13 @@ class History(keras.callbacks.History):
         steps: Any = (self.params or {}).get("steps")  # `None` of data of unknown length
         return plot_hps(self.hps, keys=keys, figsize=figsize, steps_per_epoch=steps)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy or a pickle holds: nothing of the model."""
-        return {**self.__dict__, "_model": None}
+    def on_train_end(self, logs: Any = None) -> None:
+        """Let go of the model."""
+        self.set_model(None)
+
+    def __repr__(self) -> str:
+        told = {"epochs": len(self.epoch), "history": sorted(self.history), "hps": sorted(self.hps)}
+        return f"History({', '.join(f'{name}={value}' for name, value in told.items())})"
 
 
 @names_checked

@@ -109,13 +109,13 @@ def reset_optimizer(model: keras.Model) -> None:
     if not model.compiled or model.optimizer is None:
         cure = "Compile the model first, for example `model.compile('adam', loss='mse')`."
         raise wrong_state(f"the model `{model.name}` without an optimizer", "it is the one to begin again", cure)
-    ScheduledFit.end_of(model)
+    ScheduledFit.end_of(model, left=True)
     trained_set.begin_anew(model, trained_set.new_optimizer(model))
 
 
 def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool, everything: bool = False) -> None:
     check_built(model)
-    ScheduledFit.end_of(model)
+    ScheduledFit.end_of(model, left=True)
     divided = [trained_set.can_train(model)] if everything else _divide(model, groups)
     start = _start(n, len(divided))
     frozen = {id(variable) for group in divided[:start] for variable in group}

@@ -17,6 +17,7 @@ from keras_sched.step import InnerOptimizer, backend
 from keras_sched.step.attributes import own, put
 from keras_sched.step.keras_names import check_keras
 from keras_sched.step.override import Override
+from keras_sched.step.shown import remove_shown
 from keras_sched.step.table import Layout
 from keras_sched.table import HostRows, Values
 
@@ -130,6 +131,9 @@ class ScheduledLoop:
         self._leave.close()
         for each in self._inner if kind is None else ():
             each.check_taken()
+        if kind is None and not self.windowed and not any(each.steps_taken() for each in self._inner):
+            cure = "Pass `scheduled` the optimizer whose `apply` the loop calls."
+            advise("a loop without a step of its optimizer", "nothing took a value", cure)
 
     @speaking_as("scheduled")
     def window(self, optimizer_variables: Sequence[Any] | None = None) -> Window:
@@ -195,6 +199,7 @@ class _LoopOptimizer:
         self._window: Any = None
 
     def begin(self, leave: contextlib.ExitStack) -> None:
+        remove_shown(self.inner.optimizer)
         self.inner.first_count, self._rows.position = self._count(), 0
         leave.callback(self._override.remove)
         leave.callback(self.steps_taken)  # what the optimizer does after the loop is no step of it

@@ -190,11 +190,9 @@ def _check(label: str, thing: Any, attribute: str, value: Any) -> None:
     numbers = _numeric(thing)
     who = f"`{attribute}` of `{getattr(thing, 'name', type(thing).__name__)}`"
     if isinstance(value, int) and not isinstance(value, bool):
-        raise wrong_value(
-            repr(label),
-            f"{who} is the whole number {value}, as sizes are, which are settled when the step is made",
-            f"Where it is a hyper-parameter, make it a float first: {float(value)}.",
-        )
+        expected = f"{who} is the whole number {value}, as sizes are, which are settled when the step is made"
+        cure = f"Where it is a hyper-parameter, make it a float first: {float(value)}."
+        raise wrong_value(repr(label), expected, cure)
     if attribute not in numbers:
         listed = f"those which can be scheduled are {', '.join(numbers)}" if numbers else "it has none"
         meant = did_you_mean(attribute, numbers)

@@ -742,3 +742,15 @@ def test_a_pickle_of_a_class_that_was_not_made_here_says_so():
     kept = pickle.dumps(forgotten(0, 1))
     with pytest.raises(ValueError, match=r"forgotte2.*no annealer of that name.*@annealer"):
         pickle.loads(kept.replace(b"forgotten", b"forgotte2"))
+
+
+def test_one_traced_function_serves_one_annealer_after_another(compiled, backend):
+    positions = keras.ops.linspace(0.0, 1.0, 5)
+
+    def traced(annealer):
+        return compiled(lambda pos: annealer(pos))  # noqa: PLW0108 - the same code, whatever it calls
+
+    for end in (0.7, 0.8, [0.1, 0.2]):
+        annealer = SchedCos(0.1, end)
+        found = keras.ops.convert_to_numpy(traced(annealer)(positions))
+        np.testing.assert_allclose(found, annealer(np.linspace(0, 1, 5)), rtol=1e-5)

@@ -127,6 +127,11 @@ def test_a_callback_of_a_users_own_takes_what_it_likes():
         (lambda: ks.plot_sched({}, num_epochs=2), "epochs"),
         (lambda: ks.plot_sched({}, total_steps=2), "epochs"),
         (lambda: ks.find_optimal_lr(None, noises=2), "noise"),
+        (lambda: ks.WarmupCosine(warmup_target=0.1), "lr_max"),
+        (lambda: ks.SGDR(3, 1, cycle_limit=3), "n_cycles"),
+        (lambda: ks.SGDR(3, first_decay_steps=3), "cycle_len"),
+        (lambda: ks.one_cycle(0.1, pct=0.3), "pct_start"),
+        (lambda: ks.lr_find(None, [1], mode="exponential"), "model"),
     ],
 )
 def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):

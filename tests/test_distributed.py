@@ -107,7 +107,7 @@ def die(loss):
 FREEZES = """
 import numpy as np
 
-from keras_sched import fine_tune, fit_one_cycle, freeze, lr_find
+from keras_sched import fine_tune, fit_one_cycle, freeze, lr_find, unfreeze
 
 net = globals().get("inner", model)
 layers = [[net.get_layer("hidden")], [net.get_layer("head")]]
@@ -119,6 +119,7 @@ lr_find(model, x, y, num_it=20, show_plot=False, **sizes)
 check("the search with the body frozen")
 fit_one_cycle(model, x, y, epochs=1, lr_max=0.1, **sizes)
 check("one cycle with the body frozen")
+unfreeze(model, groups=layers)
 fine_tune(model, x, y, epochs=1, base_lr=0.1, groups=layers, **sizes)
 check("fine_tune")
 """

@@ -22,7 +22,7 @@ NAMES_FILE = "step/keras_names.py"
 BACKEND_FILES = {f"step/{name}.py" for name in ("backend", *house.BACKENDS, "population", "stacked", "travel")}
 OWN = house.defined(SOURCES)
 THEIRS = house.vocabulary(Path(keras.__file__).parent)
-MOST_LINES, MOST_LINES_IN_ALL = 300, 9_000
+MOST_LINES, MOST_LINES_IN_ALL = 300, 9_050
 # Newer features stand in files of their own, which are counted apart.
 NEWER = {
     "arguments.py",

@@ -446,6 +446,14 @@ def test_the_plot_is_shown_where_it_is_asked_for(show):
     assert len(plt.get_fignums()) == int(show)
 
 
+def test_what_was_found_can_be_asked_again():
+    found = search()
+    assert found.suggest(of_two) == search(suggest_funcs=of_two)
+    assert found.suggest()._fields == ("halfway", "valley")
+    with pytest.warns(UserWarning, match="there is none"):
+        assert pickle.loads(pickle.dumps(found)).suggest(no_answer).lr is None  # noqa: S301 - our own
+
+
 def test_a_notebook_shows_a_table_and_the_curve():
     with pytest.warns(UserWarning, match="there is none"):
         found = search(suggest_funcs=(minimum, no_answer), num_it=40, repeats=2)

@@ -1,7 +1,9 @@
 """What went wrong without a word in rare places, each as a user would meet it."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import keras
 import numpy as np
@@ -10,6 +12,7 @@ from oracle import BATCH, BATCHES, SetByHand, data, fit, largest_difference, mlp
 from runs import Dies, face, same_bits
 
 from keras_sched import (
+    SGDR,
     LRFinder,
     OneCycle,
     ParamScheduler,
@@ -18,9 +21,13 @@ from keras_sched import (
     SchedNo,
     fine_tune,
     fit_one_cycle,
+    fit_sgdr,
     lr_find,
+    minimum,
     scheduled,
+    sweep,
 )
+from keras_sched.freezing import reset_optimizer
 from keras_sched.step.again import go_on, taken_once
 from keras_sched.table import Table
 
@@ -446,3 +453,191 @@ def test_an_iterator_gives_its_batch_again_until_it_is_to_go_on():
     taken_once(iterator, 2)  # one call takes several
     assert [iterator.get_next_as_optional() for _ in range(2)] == [3, 4]
     go_on(number for number in range(2))
+
+
+# After a fit that died in somebody's hook
+
+
+def died(model, moment="on_epoch_end"):
+    class DiesThere(keras.callbacks.Callback):
+        pass
+
+    def die(self, number, logs=None):
+        if number == 1:
+            raise KeyboardInterrupt
+
+    setattr(DiesThere, moment, die)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, [OneCycle(0.1), DiesThere()])
+    return model
+
+
+@pytest.mark.parametrize("moment", ["on_epoch_end", "on_train_batch_end"])
+def test_a_rate_that_is_set_after_a_death_is_the_next_fits(moment):
+    model, other = died(mlp(sgd()), moment), mlp(sgd())
+    other.set_weights(model.get_weights())
+    for each in (model, other):
+        each.optimizer.learning_rate = 0.02
+        fit(each, [])
+    assert largest_difference(model.get_weights(), other.get_weights()) == 0
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.02)
+    again = died(mlp(sgd()), moment)
+    again.optimizer.learning_rate = 0.02
+    ours = OneCycle()
+    fit(again, [ours])
+    assert ours.hps["lr"].max() == pytest.approx(0.02, rel=0.05)
+
+
+def test_a_loop_after_a_death_takes_its_own_values():
+    model = died(mlp(sgd()))
+    weights, before = model.trainable_variables, [np.array(weight) for weight in model.get_weights()]
+    with scheduled(model.optimizer, {"lr": SchedLin(0.4, 0.0)}, steps=4):
+        for _ in range(4):
+            model.optimizer.apply([keras.ops.ones(weight.shape) for weight in weights], weights)
+    for now, then in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_allclose(then - now, 1.0, rtol=1e-5)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
+
+
+def test_a_model_whose_fit_died_is_let_go():
+    gone = []
+    for _ in range(3):
+        model = died(mlp(sgd()))
+        gone.append(weakref.ref(model))
+        del model
+    gc.collect()
+    assert [each() for each in gone] == [None] * 3
+
+
+# State that an optimizer does not track
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_search_gives_back_what_a_loss_scale_does_not_track(fitted):
+    def make():
+        model = mlp(keras.optimizers.LossScaleOptimizer(keras.optimizers.Nadam(0.01), initial_scale=8.0))
+        if fitted:
+            fit(model, [])
+        return model
+
+    model, other = make(), make()
+    lr_find(model, *data(), batch_size=BATCH, show_plot=False, verbose=0, suggest_funcs=minimum)
+    for each in (model, other):
+        fit(each, [])
+    assert same_bits(model, other)
+
+
+def test_an_optimizer_that_begins_again_does_so_inside_a_loss_scale():
+    def make():
+        return mlp(keras.optimizers.LossScaleOptimizer(keras.optimizers.Nadam(0.01), initial_scale=8.0))
+
+    model, other = make(), make()
+    fit(model, [])
+    other.set_weights(model.get_weights())
+    reset_optimizer(model)
+    for each in (model, other):
+        fit(each, [])
+    assert same_bits(model, other)
+
+
+# Lengths and values
+
+
+def test_a_warmup_in_batches_is_that_of_each_cycle():
+    ours = SGDR(2, 1, 0.1, warmup=2)
+    fit(mlp(sgd()), [ours])
+    sizes = [BATCHES, 2 * BATCHES]
+    falls = [0.05 * (1 + np.cos(np.pi * np.arange(size - 2) / (size - 2))) for size in sizes]
+    np.testing.assert_allclose(ours.hps["lr"], np.concatenate([[0, 0.05], falls[0], [0, 0.05], falls[1]]), atol=1e-9)
+    x, y = data()
+    arguments = {"n_cycles": 2, "cycle_len": 1, "lr_max": 0.1, "batch_size": BATCH, "verbose": 0}
+    np.testing.assert_allclose(fit_sgdr(mlp(sgd()), x, y, warmup=2, **arguments).hps["lr"], ours.hps["lr"])
+    with pytest.raises(ValueError, match=f"`warmup=99`; that is longer than a cycle of {BATCHES} batches"):
+        fit_sgdr(mlp(sgd()), x, y, warmup=99, **arguments)
+
+
+def test_a_momentum_that_is_corrected_and_not_scheduled_is_shown():
+    ours = ParamScheduler({"lr": CURVE}, momentum_correction=True)
+    history = fit(mlp(keras.optimizers.SGD(0.05, momentum=0.9)), [ours])
+    expected = 0.9 * np.append(1.0, rates()[1:] / rates()[:-1])
+    np.testing.assert_allclose(ours.hps["mom"], expected)
+    assert history.history["momentum"][-1] == pytest.approx(expected[-1])
+
+
+def test_a_rate_of_0_after_the_schedule_is_refused_where_it_is_divided_by():
+    ours = ParamScheduler({"lr": SchedLin(0.1, 0.0)}, total_steps=BATCHES, momentum_correction=True)
+    with (
+        pytest.warns(UserWarning, match="all train at the schedule's last value"),
+        pytest.raises(ValueError, match=f"which is 0 at batch {BATCHES}"),
+    ):
+        fit(mlp(keras.optimizers.SGD(0.05, momentum=0.9)), [ours])
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15, on PyTorch
+def test_a_search_of_few_batches_says_what_it_does_not_see():
+    x, y = data()
+    with pytest.warns(UserWarning, match="do not see the last 5 of them, where the rate rises to [0-9]+ times as much"):
+        lr_find(mlp(sgd()), x, y, num_it=12, batch_size=BATCH, show_plot=False, verbose=0)
+
+
+# Wrong uses that trained
+
+
+def test_an_annealer_is_no_function_of_the_epoch():
+    with pytest.raises(ValueError, match=r"`2 arguments`; an annealer takes one, .* the place of Keras'"):
+        fit(mlp(sgd()), [keras.callbacks.LearningRateScheduler(SchedLin(0.1, 0.0))])
+
+
+def test_a_loop_whose_steps_another_optimizer_makes_is_warned_of():
+    weight, optimizer, other = keras.Variable([1.0]), sgd(), sgd()
+    with (
+        pytest.warns(UserWarning, match="a loop without a step of its optimizer`; nothing took a value"),
+        scheduled(optimizer, {"lr": SchedLin(0.4, 0.0)}, steps=1),
+    ):
+        other.apply([keras.ops.ones(1)], [weight])
+
+
+def test_a_recipe_that_needs_more_than_a_rate_says_so():
+    x, y = data()
+    with pytest.raises(TypeError, match=r"`recipe=SGDR`; it cannot be made without n_cycles and cycle_len\. Put"):
+        sweep(mlp(sgd()), x, y, epochs=3, recipe=SGDR, over={"lr_max": [0.1, 0.2]}, verbose=0, show_plot=False)
+
+
+def test_a_model_that_keras_calls_built_without_a_variable_trains():
+    class Plain(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = keras.layers.Dense(5), keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.second(self.first(x))
+
+    model = Plain()
+    model.compile("sgd", loss="mse")
+    with pytest.warns(UserWarning, match="the layer does not have a `build"):
+        model.build((None, 4))
+    x, y = data()
+    assert len(fit_one_cycle(model, x, y, epochs=1, lr_max=0.1, batch_size=BATCH, verbose=0).hps["lr"]) == BATCHES
+
+
+@pytest.mark.parametrize("policy", ["bfloat16", "float16", "float64"])
+def test_clipping_by_value_in_one_precision(policy, backend):
+    if policy == "float64" and backend == "jax":
+        pytest.skip("JAX has no float64 unless it is asked for before all else")
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        fit(mlp(keras.optimizers.SGD(0.05)), [ParamScheduler({"clipvalue": SchedLin(0.1, 0.01)})])
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def test_the_history_of_a_helper_prints_and_lets_go_of_the_model():
+    model = mlp(sgd())
+    history = fit_one_cycle(model, *data(), epochs=2, lr_max=0.1, batch_size=BATCH, verbose=0)
+    assert repr(history) == "History(epochs=2, history=['learning_rate', 'loss'], hps=['lr'])"
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+    assert len(history.hps["lr"]) == 2 * BATCHES

@@ -230,7 +230,7 @@ def test_sgdr_warms_up_in_each_cycle():
 
 
 def test_a_cycle_that_only_warms_up_ends_at_its_peak():
-    assert sgdr(1.0, n_cycles=2, cycle_mult=1, warmup=1)["lr"]([0, 0.25, 0.5, 1]).tolist() == [0, 0.5, 0, 1]
+    assert sgdr(1.0, n_cycles=2, cycle_mult=1, warmup=1.0)["lr"]([0, 0.25, 0.5, 1]).tolist() == [0, 0.5, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_a_recipe_comes_back_from_json_and_from_its_own_words(recipe):
         (lambda: sgdr(0.1, n_cycles=2.5), r"`sgdr` received `n_cycles=2.5`"),
         (lambda: sgdr(0.1, n_cycles=2, cycle_mult=0), r"`sgdr` received `cycle_mult=0`"),
         (lambda: sgdr(0.1, n_cycles=2, cycle_decay=-1), r"`sgdr` received `cycle_decay=-1`"),
-        (lambda: sgdr(0.1, n_cycles=2, warmup=5), r"`sgdr` received `warmup=5`.*For 5% pass `warmup=0.05`"),
+        (lambda: sgdr(0.1, n_cycles=2, warmup=5), r"`sgdr` received `warmup=5`.*, `SGDR\(warmup=5\)`"),
         (lambda: SGDR(2, 1.5), r"`SGDR` received `cycle_len=1.5`"),
         (lambda: SGDR(0, 1), r"`SGDR` received `n_cycles=0`"),
         (lambda: warmup_cosine(0.1, warmup=500), r"`warmup_cosine` .*`warmup=500`.*, `WarmupCosine\(warmup=500\)`"),

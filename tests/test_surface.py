@@ -193,3 +193,9 @@ def test_the_reference_has_every_public_name_once():
 def test_under_tox_the_wheel_is_tested_and_not_the_tree():
     assert "site-packages" in Path(keras_sched.__file__).parts
     assert (Path(keras_sched.__file__).parent / "py.typed").exists()
+
+
+def test_the_default_suggestions_can_be_imported():
+    from keras_sched import DEFAULT, halfway, valley
+
+    assert (halfway, valley) == DEFAULT

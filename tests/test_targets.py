@@ -630,3 +630,56 @@ ON_TWO_DEVICES = """
 def test_on_two_devices_as_on_one(run_script):
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     assert float(run_script(ON_TWO_DEVICES, env=flags).splitlines()[-1]) < TOLERANCE
+
+
+# Layers inside layers
+
+
+def nested(kind):
+    """A model with a Dropout `drop` and a GaussianNoise inside `encoder`."""
+    inside = [keras.layers.Dense(8, name="first"), keras.layers.Dropout(0.3, name="drop", seed=1)]
+    inside += [keras.layers.GaussianNoise(0.1, seed=2)]
+    encoder = keras.Sequential(inside, name="encoder")
+    if kind == "functional":
+        start = x = keras.Input((4,))
+        for layer in inside:
+            x = layer(x)
+        encoder = keras.Model(start, x, name="encoder")
+    if kind == "subclassed":
+
+        class Outer(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.encoder, self.head = encoder, keras.layers.Dense(1)
+
+            def call(self, x, training=None):
+                return self.head(self.encoder(x, training=training))
+
+        model = Outer()
+        model(np.zeros((1, 4), np.float32))
+    else:
+        model = keras.Sequential([keras.Input((4,)), encoder, keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.05), loss="mse")
+    return model
+
+
+@pytest.mark.parametrize("kind", ["functional", "sequential", "subclassed"])
+def test_a_path_finds_the_layers_inside_a_layer(kind):
+    def run(key):
+        keras.utils.set_random_seed(5)
+        model = nested(kind)
+        ours = ParamScheduler({key: SchedLin(0.1, 0.6)})
+        oracle.fit(model, [ours])
+        return model.get_weights(), ours.hps[key]
+
+    by_path, values = run("encoder/*.rate")
+    by_name, _ = run("drop.rate")
+    assert oracle.largest_difference(by_path, by_name) == 0
+    np.testing.assert_allclose(values, SchedLin(0.1, 0.6)(np.arange(BATCHES) / BATCHES))
+
+
+def test_a_pattern_that_no_name_is_like_is_looked_for_in_them_as_in_groups():
+    model = nested("sequential")
+    ours = ParamScheduler({"noise.stddev": SchedLin(0.1, 0.2), "^encoder/dr.rate": SchedLin(0.1, 0.2)})
+    oracle.fit(model, [ours])
+    assert set(ours.hps) == {"noise.stddev", "^encoder/dr.rate"}

@@ -63,8 +63,11 @@ class Annealer(ABC):
 
         return on_step
 
-    def __call__(self, pos: Any = _NONE) -> Any:
+    def __call__(self, pos: Any = _NONE, *others: Any) -> Any:
         """The value at one position, or the values at many."""
+        if others:  # a `TypeError` would make Keras' `LearningRateScheduler` call it with the epoch alone
+            cure = "Pass `ParamScheduler({'lr': ...})` in the place of Keras' `LearningRateScheduler`."
+            raise wrong_value(f"{1 + len(others)} arguments", "an annealer takes one, the position from 0 to 1", cure)
         if keras.ops.is_tensor(pos) or isinstance(pos, keras.Variable):
             return self._from_tensor(keras.ops.convert_to_tensor(pos))
         with speaking_as(type(self).__name__):

@@ -6,10 +6,11 @@ from typing import Any
 
 import keras
 
+from keras_sched.annealers.base import checked_rates
 from keras_sched.callbacks.recipe import RecipeScheduler
-from keras_sched.errors import check_whole, wrong_value
+from keras_sched.errors import check_whole, is_whole, wrong_value
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
-from keras_sched.recipes import sgdr, sgdr_lengths, triangular
+from keras_sched.recipes import restarts, sgdr, sgdr_lengths, triangular
 
 
 @dataclass(eq=False, repr=False)
@@ -22,7 +23,8 @@ class SGDR(RecipeScheduler):
         n_cycles: how many cycles, at least 1.
         cycle_len: the epochs of the first cycle, at least 1.
         lr_max: the rate at which the first cycle begins, in any of the forms that `OneCycle` takes.
-        cycle_mult, cycle_decay, warmup: as for `sgdr`.
+        cycle_mult, cycle_decay: as for `sgdr`.
+        warmup: how long each cycle rises: a fraction of it, or a number of batches (a whole number, from 1 on).
         wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 
     Raises:
@@ -56,6 +58,18 @@ class SGDR(RecipeScheduler):
         check_whole("cycle_len", self.cycle_len, "the epochs of the first cycle", 1)
         self.epochs = math.ceil(self.cycle_len * sum(sgdr_lengths(self.n_cycles, self.cycle_mult)))
         super()._settle()
+
+    def recipe(self, rate: Any, optimizer: keras.Optimizer | None) -> dict[str, Any]:
+        """The recipe, with a number of batches as a fraction of each cycle; while no length is known, it is 0."""
+        if not is_whole(self.warmup):
+            return super().recipe(rate, optimizer)
+        self.build(rate, **self.arguments | {"warmup": 0.0})  # which checks them
+        lengths = sgdr_lengths(self.n_cycles, self.cycle_mult)
+        batches = [float(length / sum(lengths)) * (self._total or math.inf) for length in lengths]
+        if self.warmup > min(batches) + 1e-6:
+            expected = f"that is longer than a cycle of {min(batches):g} batches"
+            raise wrong_value(f"warmup={self.warmup}", expected, "Pass fewer batches, or a fraction of each cycle.")
+        return restarts(checked_rates("lr_max", rate), lengths, self.cycle_decay, [self.warmup / n for n in batches])
 
     def _check_epochs(self, epochs: int) -> None:
         if epochs != self.epochs:

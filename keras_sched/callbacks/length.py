@@ -28,6 +28,7 @@ class OfKnownLength(Callback):
         self.first_epoch = 0
         """The epoch at which the schedule begins, where it is the second of two in a row."""
         self._steps: int | None = None  # an epoch
+        self._batches = 0  # of the fit, where that is known
 
     def _steps_an_epoch(self) -> int | None:
         known = self._parameters().get("steps")
@@ -42,7 +43,7 @@ class OfKnownLength(Callback):
 
     def _length(self) -> int:
         epochs = int(self._parameters().get("epochs") or 0)
-        batches = (epochs - self.first_epoch) * int(self._steps or 0)
+        self._batches = batches = (epochs - self.first_epoch) * int(self._steps or 0)
         total = self.total_steps
         if total is None:
             if not batches:
@@ -50,11 +51,9 @@ class OfKnownLength(Callback):
             self._check_epochs(epochs)
             return batches
         if total < batches:
-            advise(
-                f"total_steps={total}",
-                f"this fit has {batches} batches: from batch {total} on, all train at the schedule's last value",
-                f"Pass `total_steps={batches}`, or leave it out, if you did not mean that.",
-            )
+            meaning = f"this fit has {batches} batches: from batch {total} on, all train at the schedule's last value"
+            cure = f"Pass `total_steps={batches}`, or leave it out, if you did not mean that."
+            advise(f"total_steps={total}", meaning, cure)
         return total
 
     def _check_epochs(self, epochs: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 import keras
 
@@ -20,13 +20,13 @@ Columns = dict[str, tuple[range, list[float]]]
 """{name: the batches of an epoch, counted from epoch 0, and a value for each}."""
 Rows = Iterable[tuple[int, dict[str, float]]]
 
-_SCHEDULED: WeakKeyDictionary[ScheduledFit, list[InnerOptimizer]] = WeakKeyDictionary()
+_SCHEDULED: WeakSet[ScheduledFit] = WeakSet()
 
 
 def note_scheduled(fit: ScheduledFit, optimizers: Iterable[InnerOptimizer]) -> None:
     """Let the logs of a fit know which optimizers are scheduled in it."""
-    known = _SCHEDULED.setdefault(fit, [])
-    known += [each for each in optimizers if each not in known]
+    fit.noted += [each for each in optimizers if each not in fit.noted]
+    _SCHEDULED.add(fit)
 
 
 def prefix(fit: ScheduledFit, inner: InnerOptimizer) -> str:
@@ -88,8 +88,8 @@ class LogHyperParameters(Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note where the epoch begins."""
         with self._hook() as fit:
-            used = [each for each in _SCHEDULED[fit] if each.in_use]
-            self._counts = {each: each.count() or 0 for each in used or _SCHEDULED[fit]}
+            used = [each for each in fit.noted if each.in_use]
+            self._counts = {each: each.count() or 0 for each in used or fit.noted}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the epoch's values."""
@@ -112,11 +112,9 @@ class LogHyperParameters(Callback):
         for fit in _SCHEDULED:
             if fit.alive and fit.model is model:
                 return fit
-        raise wrong_state(
-            "a fit in which nothing is scheduled",
-            "it writes what the callbacks that schedule have used",
-            "Put one beside it, for example `callbacks=[OneCycle(1e-2), LogHyperParameters(...)]`.",
-        )
+        expected = "it writes what the callbacks that schedule have used"
+        cure = "Put one beside it, for example `callbacks=[OneCycle(1e-2), LogHyperParameters(...)]`."
+        raise wrong_state("a fit in which nothing is scheduled", expected, cure)
 
     def _columns(self, fit: ScheduledFit) -> Columns:
         """What the epoch that ends has used."""

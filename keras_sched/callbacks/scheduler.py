@@ -197,9 +197,18 @@ class Scheduler(OfKnownLength):
             self._check_correction(optimizer)
         own = {attribute: name for attribute, name in names.items() if not is_object(attribute)}
         grouped = {attribute for attribute, name in own.items() if differs_by_group(scheds[name])}
-        if self.momentum_correction and RATE in grouped:
-            grouped.add("momentum")
-        plan = Plan(curves, first + total, groups, group_of, self.momentum_correction, names, frozenset(grouped))
+        if self.momentum_correction and RATE in curves:
+            names.setdefault("momentum", "mom")
+            grouped |= {"momentum"} if RATE in grouped else set()
+        plan = Plan(
+            curves,
+            first + max(total, self._batches),
+            groups,
+            group_of,
+            self.momentum_correction,
+            names,
+            frozenset(grouped),
+        )
         return plan, {columns[key][0]: target for key, target in targets.items() if key not in others}
 
     def _check_correction(self, optimizer: keras.Optimizer) -> None:
@@ -233,7 +242,7 @@ class Scheduler(OfKnownLength):
         fit = self._running()
         values: dict[str, float] = {}
         for inner, plan in self._in_use():
-            for attribute in plan.curves:
+            for attribute in plan.names:
                 of_groups = fit.last_value(inner, attribute)
                 key = plan.names[attribute] if is_object(attribute) else f"{prefix(fit, inner)}{attribute}"
                 values[key] = float(of_groups[-1])

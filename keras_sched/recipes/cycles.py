@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 from keras_sched.annealers.base import Annealer, Ends, checked_rates, common_groups
 from keras_sched.annealers.formulas import SchedCos, SchedLin
 from keras_sched.annealers.phases import combine_scheds, simplest_fraction
 from keras_sched.annealers.triangles import MODES, Triangles
-from keras_sched.arguments import names_checked
+from keras_sched.arguments import check_share, names_checked
 from keras_sched.errors import check_choice, check_fraction, check_positive, check_whole, is_whole, shown, wrong_value
 
 
@@ -38,10 +39,18 @@ def sgdr(
     top = checked_rates("lr_max", lr_max)
     lengths = sgdr_lengths(n_cycles, cycle_mult)
     check_positive("cycle_decay", cycle_decay, "each cycle's peak against the one before", "0.5")
-    check_fraction("warmup", warmup, "the fraction of each cycle spent rising", "0.1")
-    pcts = [float(length / sum(lengths)) for length in lengths]
-    cycles = [[SchedLin(0.0, peak), SchedCos(peak, 0.0)] for peak in (top * cycle_decay**k for k in range(n_cycles))]
-    return {"lr": combine_scheds(pcts, [combine_scheds([warmup, 1 - warmup], each) for each in cycles])}
+    check_share("warmup", warmup, "the fraction of each cycle spent rising", "0.1", callback="SGDR")
+    return restarts(top, lengths, cycle_decay, [warmup for _ in lengths])
+
+
+def restarts(top: Any, lengths: list[Fraction], cycle_decay: float, warmups: list[float]) -> dict[str, Annealer]:
+    """`sgdr` with a warmup for each cycle."""
+    peaks = (top * cycle_decay**k for k in range(len(lengths)))
+    cycles = [
+        combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, peak), SchedCos(peak, 0.0)])
+        for warmup, peak in zip(warmups, peaks, strict=True)
+    ]
+    return {"lr": combine_scheds([float(length / sum(lengths)) for length in lengths], cycles)}
 
 
 def sgdr_lengths(n_cycles: int, cycle_mult: float) -> list[Fraction]:

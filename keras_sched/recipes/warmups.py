@@ -10,8 +10,8 @@ import numpy as np
 from keras_sched.annealers.base import Annealer, Ends, checked_rates, common_groups
 from keras_sched.annealers.formulas import SchedCos, SchedInvSqrt, SchedLin, SchedNo, SchedOneMinusSqrt
 from keras_sched.annealers.phases import combine_scheds
-from keras_sched.arguments import names_checked
-from keras_sched.errors import check_fraction, is_whole, shown, speaker, wrong_type, wrong_value
+from keras_sched.arguments import check_share, names_checked
+from keras_sched.errors import shown, speaker, wrong_type, wrong_value
 
 
 @names_checked
@@ -44,7 +44,7 @@ def warmup_stable_decay(
     From Hu et al., "MiniCPM" (2024); the shape from Hägele et al. (2024), see `SchedOneMinusSqrt`.
     """
     top, last = _warmup(lr_max, warmup, lr_final)
-    _check_fraction("decay", decay, "the fraction of training spent decaying", "0.2")
+    check_share("decay", decay, "the fraction of training spent decaying", "0.2")
     if warmup + decay > 1 + 1e-9:
         received = f"warmup={warmup!r}, decay={decay!r}"
         raise wrong_value(received, "together they are at most 1", f"Pass for example `decay={1 - warmup:g}`.")
@@ -131,17 +131,7 @@ def inverse_sqrt(lr_max: Ends, *, warmup: float = 0.05, lr_final: float) -> dict
 
 def _warmup(lr_max: Any, warmup: Any, lr_final: Any, *, zero: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """The highest and the last rate of a recipe that begins with a warmup."""
-    _check_fraction("warmup", warmup, "the fraction of training spent rising", "0.05")
+    check_share("warmup", warmup, "the fraction of training spent rising", "0.05")
     top, last = checked_rates("lr_max", lr_max), checked_rates("lr_final", lr_final, zero=zero)
     common_groups(lr_max=top, lr_final=last)
     return top, last
-
-
-def _check_fraction(name: str, value: Any, meaning: str, example: str) -> None:
-    """Raise unless `value` is a fraction of training; a number of batches is for the callback, which knows them."""
-    if is_whole(value):
-        callback = "".join(word.capitalize() for word in speaker().split("_"))
-        cure = f"Pass for example `{name}={example}`; or use the callback, `{callback}({name}={value})`."
-        expected = f"it is {meaning}, and a recipe does not know how many batches that has"
-        raise wrong_value(f"{name}={value}", expected, cure)
-    check_fraction(name, value, meaning, example)

@@ -228,11 +228,9 @@ def backend() -> Backend:
     name = keras.backend.backend()
     if name not in _MADE:
         if not hasattr(keras.Model, "train_step"):
-            raise wrong_state(
-                f"the backend `{name}`",
-                "a schedule needs a backend that trains",
-                "Set KERAS_BACKEND to jax, tensorflow or torch before Keras is imported.",
-            )
+            expected = "a schedule needs a backend that trains"
+            cure = "Set KERAS_BACKEND to jax, tensorflow or torch before Keras is imported."
+            raise wrong_state(f"the backend `{name}`", expected, cure)
         made = _CLASSES.get(name, "UnknownBackend")  # one that comes in a package of its own
         file = name if name in _CLASSES else "unknown"
         _MADE[name] = getattr(importlib.import_module(f"keras_sched.step.{file}"), made)()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keras_sched.curves import Plan
 from keras_sched.errors import wrong_state, wrong_value
 from keras_sched.hypers import RATE, innermost
-from keras_sched.step.attributes import put, take_away
+from keras_sched.step.attributes import own, put, take_away
 from keras_sched.step.backend import Arguments, ScheduledStep, backend, batches_per_call
 from keras_sched.step.cache import StepKey, cached_step
 from keras_sched.step.inner import InnerOptimizer
@@ -36,6 +36,7 @@ class ScheduledFit:
         self.searching: Callable[[], int] | None = None  # in a search: gives the row at which an epoch begins
         self.before_first_batch: Callable[[Arguments], None] | None = None  # called once
         self.step: ScheduledStep | None = None
+        self.noted: list[InnerOptimizer] = []  # for the logs
         self._inner: dict[int, InnerOptimizer] = {}
         self._plain: Any = None
         self._at_end = ExitStack()
@@ -55,10 +56,11 @@ class ScheduledFit:
         return running
 
     @staticmethod
-    def end_of(model: keras.Model) -> None:
+    def end_of(model: keras.Model, *, left: bool = False) -> None:
         """End the fit of `model`, where one that died has left something."""
-        if _FIT in vars(model):
-            vars(model)[_FIT].end()
+        running = getattr(own(model, "make_train_function"), "__self__", None)
+        if isinstance(running, ScheduledFit):
+            running.end(left=left)
 
     def inner(self, optimizer: keras.Optimizer) -> list[InnerOptimizer]:
         """The inner optimizers of an optimizer; a `RuntimeError` where they are not known yet."""
@@ -66,11 +68,10 @@ class ScheduledFit:
             with backend().scope(self.model):
                 optimizer.build(self.model.trainable_variables)  # a function divides the variables among them
         if not innermost(optimizer):
-            raise wrong_state(
-                "a `MultiOptimizer` that a function divides, and a model that is not built",
-                "its optimizers are not known before the model's variables are",
-                "Build the model first: begin it with `keras.Input`, or call `model.build(input_shape)`.",
-            )
+            found = "a `MultiOptimizer` that a function divides, and a model that is not built"
+            expected = "its optimizers are not known before the model's variables are"
+            cure = "Build the model first: begin it with `keras.Input`, or call `model.build(input_shape)`."
+            raise wrong_state(found, expected, cure)
         parts, skips = innermost(optimizer), isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         new = {id(each): InnerOptimizer(each, skips=skips, part=len(parts) > 1) for each in parts}
         return [self._inner.setdefault(key, each) for key, each in new.items()]
@@ -81,11 +82,9 @@ class ScheduledFit:
             return
         for target in (targets or {}).values():
             if any(target.overlaps(other) for each in self._inner.values() for other in each.targets.values()):
-                raise wrong_value(
-                    repr(target.label),
-                    "another callback of this fit schedules it, or some of it, already",
-                    "Leave it out of one of the two.",
-                )
+                expected = "another callback of this fit schedules it, or some of it, already"
+                cure = "Leave it out of one of the two."
+                raise wrong_value(repr(target.label), expected, cure)
         inner.targets |= targets or {}
         inner.add(plan)
         if inner.table.scheduled(RATE) and inner.shown is None:
@@ -133,15 +132,15 @@ class ScheduledFit:
             each.account(batches, count)
         self._ran = 0
 
-    def end(self) -> None:
-        """Put everything back: when the fit ends, when its step dies, and before the next fit begins."""
+    def end(self, *, left: bool = False) -> None:
+        """Put everything back: when the fit ends, when its step dies, and before the next fit what one has `left`."""
         if self._ended:
             return
         self.alive = False
         try:
             self.end_epoch()
         finally:  # where this is interrupted, the next call goes on with it
-            self._put_back()
+            self._put_back(left)
             self._at_end.close()
             for each in self._inner.values():
                 each.release()
@@ -190,11 +189,11 @@ class ScheduledFit:
             if each.shown is not None:
                 each.shown.override = override
 
-    def _put_back(self) -> None:
+    def _put_back(self, left: bool) -> None:
         """Every part can be done twice, so that an end which was interrupted is made good by the next one."""
         for each in self._inner.values():
             if each.shown is not None:
-                each.shown.remove()
+                each.shown.remove(left=left)
         if self.step is not None:
             for override in self.step.overrides:
                 override.remove()
@@ -254,7 +253,7 @@ class ScheduledFit:
     def _make_train_function(self, force: bool = False) -> Any:
         """What `model.make_train_function` is while a schedule is on. `fit` and `train_on_batch` call it first."""
         if not force or self.step is None:
-            self.end()
+            self.end(left=True)
             return self.model.make_train_function(force)
         # Somebody wants what was changed to take effect: the plain function and ours are made anew.
         if self._in_epoch:

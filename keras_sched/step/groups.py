@@ -56,7 +56,8 @@ class _ByGroup:
     def clip(self, grads: Any) -> list[Any]:
         # JAX 0.10 refuses an object with `__jax_array__` inside `jnp.clip`, so the limit goes in as a tensor.
         limit = getattr(self.optimizer.clipvalue, "value", self.optimizer.clipvalue)
-        return [gradient if gradient is None else ops.clip(gradient, -limit, limit) for gradient in grads]
+        limits = [None if each is None else ops.cast(limit, each.dtype) for each in grads]
+        return [each if each is None else ops.clip(each, -top, top) for each, top in zip(grads, limits, strict=True)]
 
     def _own(self, method: str) -> Callable[..., Any]:
         return getattr(type(self.optimizer), method).__get__(self.optimizer)

@@ -46,18 +46,14 @@ class InnerOptimizer:
         """Take one more callback's plan, and make the table anew; a `ValueError` where it contradicts another's."""
         for attribute in plan.curves:
             if any(attribute in other.curves for other in self.plans):
-                raise wrong_value(
-                    repr(plan.names.get(attribute, attribute)),
-                    f"`{attribute}` is scheduled by another callback of this fit already",
-                    "Leave it out of one of the two.",
-                )
+                expected = f"`{attribute}` is scheduled by another callback of this fit already"
+                cure = "Leave it out of one of the two."
+                raise wrong_value(repr(plan.names.get(attribute, attribute)), expected, cure)
         if plan.groups > 1:
             if self.groups > 1 and dict(plan.group_of) != dict(self.group_of):
-                raise wrong_value(
-                    f"{plan.groups} parameter groups",
-                    f"another callback of this fit has divided the variables differently, into {self.groups}",
-                    "Give both the same `groups=`.",
-                )
+                expected = f"another callback of this fit has divided the variables differently, into {self.groups}"
+                cure = "Give both the same `groups=`."
+                raise wrong_value(f"{plan.groups} parameter groups", expected, cure)
             self.groups, self.group_of = plan.groups, plan.group_of
         self.plans.append(plan)
         self.table = table_of(self.plans, self.optimizer, self.groups, fixed=backend().compiles)

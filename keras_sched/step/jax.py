@@ -23,8 +23,7 @@ from keras_sched.step.table import Layout
 class StatePart(UserList[Any]):
     """The values of one kind of variable, in the model's order: for JAX a node of a tree, for Keras a plain object.
 
-    After every batch Keras sets the state on the model, where its tracker walks each list, tuple and dictionary (Keras
-    3.15): for a model of many variables that takes a third of its step.
+    After every batch Keras 3.15 sets the state on the model, whose tracker walks lists: a third of a deep model's step.
     """
 
 
@@ -70,10 +69,7 @@ class JaxStep(WindowedStep):
             self._windows[which] = [_with_sharding(jax.numpy.array(part)) for part in np.split(kept, groups, axis=-1)]
 
     def mend(self, arguments: Arguments, result: Any) -> None:
-        """Reattach the values that Keras took off the model's variables for the step.
-
-        Keras 3.15 loses them where the first step of a fit dies: its loss raises, for example, or its data.
-        """
+        """Reattach the values that Keras took off the model's variables: 3.15 loses them where a first step dies."""
         state = arguments[0] if result is None else result[1]
         for variables, values in zip(_parts(self.model), state, strict=True):
             for variable, value in zip(variables, values, strict=True):
@@ -176,22 +172,18 @@ class JaxBackend(Backend):
     def check_model(self, model: keras.Model) -> None:
         """Refuse a `make_train_function` of the model's own, which could not be given the windows."""
         if type(model).make_train_function is not keras.Model.make_train_function:
-            raise wrong_state(
-                f"a `make_train_function` of {type(model).__name__}'s own",
-                "on JAX the schedule has to make the train function itself, to hand over its values",
-                "Override `train_step` in its place.",
-            )
+            expected = "on JAX the schedule has to make the train function itself, to hand over its values"
+            cure = "Override `train_step` in its place."
+            raise wrong_state(f"a `make_train_function` of {type(model).__name__}'s own", expected, cure)
 
     def being_traced(self, arguments: Any) -> bool:
         return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
 
     def read(self, variable: keras.Variable) -> Content:
         if not self.has_value(variable):
-            raise wrong_state(
-                f"the variable `{variable.path}` without a value",
-                "a fit that died before its first batch took the model's state with it (JAX)",
-                "Load the weights again, or make and compile the model anew.",
-            )
+            expected = "a fit that died before its first batch took the model's state with it (JAX)"
+            cure = "Load the weights again, or make and compile the model anew."
+            raise wrong_state(f"the variable `{variable.path}` without a value", expected, cure)
         value: Any = variable.value
         whole, place, shape = value.is_fully_replicated, value.sharding, value.shape
         free = not getattr(value, "committed", True)

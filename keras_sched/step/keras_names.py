@@ -55,11 +55,9 @@ def check_keras() -> None:
     needed = [each for each in NAMES if each.owner in there and each.name != "_rng"]  # made when a seed is set
     missing = [each.name for each in needed if not hasattr(there[each.owner], each.name)]
     if missing:
-        raise wrong_state(
-            f"Keras {keras.__version__} without {', '.join(missing)}",
-            "scheduled values take the place of the optimizer's own there",
-            "Install a Keras that has them, for example `pip install 'keras<=3.15.1'`, or a newer keras_sched.",
-        )
+        expected = "scheduled values take the place of the optimizer's own there"
+        cure = "Install a Keras that has them, for example `pip install 'keras<=3.15.1'`, or a newer keras_sched."
+        raise wrong_state(f"Keras {keras.__version__} without {', '.join(missing)}", expected, cure)
 
 
 def specimens() -> dict[str, Any]:

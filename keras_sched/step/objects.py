@@ -97,11 +97,9 @@ class Objects:
         for which, name, _ in self.columns:
             peek = step.overrides[which].peek
             if peek is None:
-                raise wrong_state(
-                    "an optimizer whose state is not handed to `train_step`",
-                    "only its count says which values a batch takes",
-                    "Schedule it with `optimizer=` the one that the model was compiled with.",
-                )
+                expected = "only its count says which values a batch takes"
+                cure = "Schedule it with `optimizer=` the one that the model was compiled with."
+                raise wrong_state("an optimizer whose state is not handed to `train_step`", expected, cure)
             values[name] = peek()[name][-1]
         if not step.compiled:  # Python numbers, as one would set by hand
             floats = {name: float(getattr(value, "value", value)) for name, value in values.items()}

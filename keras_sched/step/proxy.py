@@ -50,11 +50,9 @@ class Proxy:
         return bool(self.nominal)
 
     def __float__(self) -> float:
-        raise wrong_state(
-            "a scheduled value that the compiled step turns into a Python number",
-            "it would stay the same for all batches",
-            "Compile the model with `run_eagerly=True`, or leave this value out of the schedule.",
-        )
+        expected = "it would stay the same for all batches"
+        cure = "Compile the model with `run_eagerly=True`, or leave this value out of the schedule."
+        raise wrong_state("a scheduled value that the compiled step turns into a Python number", expected, cure)
 
     __int__ = __index__ = __float__
 

@@ -78,11 +78,10 @@ class Scalar(Proxy):
         if not isinstance(other, int | float):
             return self._with(compare, other)
         if self.nominal is None or other not in (0, 1):
-            raise wrong_state(
-                f"a scheduled value that the compiled step compares with {other} in Python",
-                "the answer would stay the same for all batches",
-                "Compile the model with `run_eagerly=True`, or leave this value out of the schedule.",
-            )
+            found = f"a scheduled value that the compiled step compares with {other} in Python"
+            expected = "the answer would stay the same for all batches"
+            cure = "Compile the model with `run_eagerly=True`, or leave this value out of the schedule."
+            raise wrong_state(found, expected, cure)
         self.asked()
         return compare(self.nominal, other)
 

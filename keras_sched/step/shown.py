@@ -35,7 +35,7 @@ class ShownRate:
         rate = vars(optimizer)["_learning_rate"]
         self.variable: keras.Variable | None = rate if isinstance(rate, keras.Variable) else None
         self.compiled = 0.0 if self.variable is None else as_float(self.variable)
-        self._shown: keras.Variable | None = None
+        self._shown = keras.Variable(self.compiled, trainable=False, name="learning_rate")
         self._written: tuple[float, float] | None = None  # the rate, and the one that was shown then
 
     def install(self) -> None:
@@ -44,12 +44,13 @@ class ShownRate:
         if self.variable is not None:
             put(self.variable, "assign", self._assign)
 
-    def remove(self) -> None:
-        """Let what is read be Keras' own again, and the variable have the compiled rate."""
+    def remove(self, *, left: bool = False) -> None:
+        """Let what is read be Keras' own again, and the variable have the compiled rate, or what was written since."""
         take_away(self.optimizer, "_get_current_learning_rate")
         if self.variable is not None:
             take_away(self.variable, "assign")
-            self.variable.assign(self.compiled)
+            if not left or self._written is None:
+                self.variable.assign(self.compiled)
 
     def take_factor(self) -> float | None:
         """By how much a write since the last call scales the rest of the schedule; `None` where there was none."""
@@ -84,9 +85,13 @@ class ShownRate:
         if backend().being_traced(()):  # a trace that is thrown away
             return type(self.optimizer)._get_current_learning_rate(self.optimizer)
         rate = self._written[0] if self._written is not None and self.between_epochs() else self.current()
-        if self._shown is None:
-            self._shown = keras.Variable(rate, trainable=False, name="learning_rate")
         type(self._shown).assign(self._shown, rate)
         if self.variable is not None:
             put(self._shown, "assign", self.variable.assign)
         return self._shown
+
+
+def remove_shown(optimizer: keras.Optimizer) -> None:
+    """Show the optimizer's own rate again, where a fit that died shows another."""
+    if "_get_current_learning_rate" in vars(optimizer):
+        vars(optimizer)["_get_current_learning_rate"].__self__.remove(left=True)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_sched.errors import wrong_state
+from keras_sched.hypers import innermost
 from keras_sched.step.attributes import own, put
 from keras_sched.step.backend import Content, backend
 from keras_sched.step.rng import keras_generator
@@ -25,7 +26,7 @@ def variables(model: keras.Model) -> list[keras.Variable]:
     """Each variable once: of the layers, optimizers (the inner ones too), metrics and random seeds."""
     found = {id(variable): variable for variable in model.variables}
     for holder in (*_holders(model, keras.Optimizer, keras.Metric, keras.Loss), *model.metrics):
-        found |= {id(variable): variable for variable in getattr(holder, "variables", ())}
+        found |= {id(variable): variable for variable in all_variables(holder)}
     generator = keras_generator()
     if generator is not None:
         found[id(generator.state)] = generator.state
@@ -43,16 +44,23 @@ def reset_new(model: keras.Model, known: Container[Hashable]) -> None:
         if any(id(variable) not in known for variable in metric.variables):
             metric.reset_state()
     for optimizer in _holders(model, keras.Optimizer):
-        if any(id(variable) not in known for variable in optimizer.variables):
+        if any(id(variable) not in known for variable in all_variables(optimizer)):
             first = type(optimizer).from_config(optimizer.get_config())
             first.build(optimizer._trainable_variables)
-            for variable, value in zip(optimizer.variables, first.variables, strict=True):
+            for variable, value in zip(all_variables(optimizer), all_variables(first), strict=True):
                 variable.assign(value)
     unknown = [variable.path for variable in model.variables if id(variable) not in known]
     if unknown:
         found = f"weights that the training made ({', '.join(unknown)})"
         cure = "Build the model first, for example by calling it on a batch."
         raise wrong_state(found, "their first values are not known", cure)
+
+
+def all_variables(holder: Any) -> list[keras.Variable]:
+    """The variables it tracks, and those it does not, or an optimizer in it: Nadam's product, inside a loss scale."""
+    around = [value for each in (holder, *innermost(holder)) for value in vars(each).values()]
+    found = [value for value in around if isinstance(value, keras.Variable)]
+    return list({id(variable): variable for variable in [*found, *getattr(holder, "variables", ())]}.values())
 
 
 def keep_attributes(model: keras.Model) -> Callable[[], None]:

@@ -63,11 +63,10 @@ class TensorFlowStep(WindowedStep):
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *arguments: Any) -> Any:
         """A conditional of the graph. Replicas cannot meet inside one."""
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            raise wrong_state(
-                "a schedule of several replicas' values that reaches 0, or 1, where Keras takes another path",
-                "replicas of a `MirroredStrategy` cannot take it",
-                "Let the schedule begin and end beside it, for example at 1e-6.",
-            )
+            found = "a schedule of several replicas' values that reaches 0, or 1, where Keras takes another path"
+            expected = "replicas of a `MirroredStrategy` cannot take it"
+            cure = "Let the schedule begin and end beside it, for example at 1e-6."
+            raise wrong_state(found, expected, cure)
         return tf.switch_case(tf.cast(index, tf.int32), [partial(branch, *arguments) for branch in branches])
 
     def _made(self, iterator: Any) -> Any:

@@ -11,6 +11,7 @@ from keras_sched.hypers import innermost
 from keras_sched.step.attributes import put, take_away
 from keras_sched.step.backend import backend
 from keras_sched.step.cache import STEPS
+from keras_sched.step.state import all_variables
 
 
 def can_train(model: keras.Model) -> list[keras.Variable]:
@@ -71,7 +72,7 @@ def begin_anew(model: keras.Model, new: keras.Optimizer) -> None:
         if old.built:
             new.build(model.trainable_variables)
         if fits(model):
-            for variable, first in zip(old.variables, new.variables, strict=True):
+            for variable, first in zip(all_variables(old), all_variables(new), strict=True):
                 variable.assign(first)
             return
         _set_as(old, new)  # those too that are made when it is built

@@ -36,11 +36,9 @@ def unpack(model: keras.Model, packed: Packed) -> None:
         model.optimizer.build(model.trainable_variables)
     variables, values = _variables(model), packed["values"]
     if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
-        raise wrong_state(
-            "a model that has other variables after it was pickled",
-            "another process trains a pickled copy of it",
-            "Let its `get_config` tell all of its arguments, or leave `executor=` out.",
-        )
+        expected = "another process trains a pickled copy of it"
+        cure = "Let its `get_config` tell all of its arguments, or leave `executor=` out."
+        raise wrong_state("a model that has other variables after it was pickled", expected, cure)
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     random.setstate(packed["python"])

@@ -45,14 +45,10 @@ class UnknownBackend(Backend):
         """Refuse a step that is handed its state, and one of several batches: neither can be made from outside."""
         name = f"the backend `{keras.backend.backend()}`, which keras_sched does not know,"
         if len(inspect.signature(keras.Model.train_step).parameters) != 2:
-            raise wrong_state(
-                f"{name} with a `train_step` that is handed its state",
-                "one that trains the model in place can be scheduled",
-                "Set KERAS_BACKEND to jax, tensorflow or torch before Keras is imported.",
-            )
+            expected = "one that trains the model in place can be scheduled"
+            cure = "Set KERAS_BACKEND to jax, tensorflow or torch before Keras is imported."
+            raise wrong_state(f"{name} with a `train_step` that is handed its state", expected, cure)
         if batches_per_call(model) > 1:
-            raise wrong_state(
-                f"{name} and several batches in one call",
-                "the values are set between two batches",
-                "Compile the model with `steps_per_execution=1`.",
-            )
+            expected = "the values are set between two batches"
+            cure = "Compile the model with `steps_per_execution=1`."
+            raise wrong_state(f"{name} and several batches in one call", expected, cure)

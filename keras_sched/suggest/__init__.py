@@ -4,7 +4,7 @@ Each suggestion is `f(lrs, losses, num_it, **settings) -> (lr, (x, y))`: the rat
 They are called on the points that `points_seen` leaves of a search, and raise nothing but `NoSuggestion` for a curve.
 """
 
-from keras_sched.suggest.curve import BETA, LEAST_POINTS, Curve, Point, Suggestion, checked_curve, points_seen
+from keras_sched.suggest.curve import BETA, LEAST_POINTS, UNSEEN, Curve, Point, Suggestion, checked_curve, points_seen
 from keras_sched.suggest.fastai import extrema, falling_gradient, inflection, min_grad, minimum, slide, steep, valley
 from keras_sched.suggest.halfway import halfway
 

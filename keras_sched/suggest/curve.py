@@ -13,6 +13,7 @@ BETA = 0.98
 """Of the smoothing of a search's losses; fastai's."""
 
 LEAST_POINTS = 4
+UNSEEN = 5
 """The fewest points of which a descent can be cut into thirds."""
 
 ROUNDING = 4 * float(np.finfo(np.float32).eps)  # losses come from float32 steps: less than this of them is no change
@@ -34,7 +35,7 @@ def points_seen(lrs: Any, losses: Any, num_it: int) -> tuple[Any, Any]:
 
     The first losses are little more than noise, and the last ones belong to the divergence. The same cut as fastai's.
     """
-    seen = slice(num_it // 10, -5)
+    seen = slice(num_it // 10, -UNSEEN)
     return lrs[seen], losses[seen]
 
 

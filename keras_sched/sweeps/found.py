@@ -136,11 +136,9 @@ class Sweep:
         last = max((trial.round for trial in self.trials if _trained(trial)), default=0)
         if not last:
             with speaking_as("Sweep"):
-                raise wrong_state(
-                    f"no trial that was trained to its end ({_told(self.trials)})",
-                    "the best is one of those",
-                    "Sweep over lower rates, for example `over={'lr_max': [1e-4, 3e-4, 1e-3]}`.",
-                )
+                expected = "the best is one of those"
+                cure = "Sweep over lower rates, for example `over={'lr_max': [1e-4, 3e-4, 1e-3]}`."
+                raise wrong_state(f"no trial that was trained to its end ({_told(self.trials)})", expected, cure)
         return self.ranked(last)[0]
 
     def __repr__(self) -> str:

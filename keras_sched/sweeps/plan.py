@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any, NamedTuple, TypeVar
 
 import keras
@@ -17,6 +17,7 @@ COUNT, DECADES = 5, 1.0
 What the benchmark of the suggestions advises (`python -m benchmarks.regret`).
 """
 _LONGER = 10  # times as long as the round before; the same benchmark
+_ANY = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 FINALISTS = 3
 
 Candidate = TypeVar("Candidate")
@@ -96,6 +97,12 @@ def check_recipe(recipe: Any, over: Any) -> None:
         raise wrong_type(f"recipe={type(recipe).__name__}(...)", f"{expected}, and this is one schedule", cure)
     if not callable(recipe):
         raise wrong_type(f"recipe={shown(recipe)}", expected, "Pass for example `recipe=OneCycle`.")
+    name, parameters = getattr(recipe, "__name__", "recipe"), signature(recipe).parameters
+    given = over if isinstance(over, Mapping) else {getattr(recipe, "by_group", ("lr_max",))[0]: None}
     if isinstance(over, Mapping):
-        name = getattr(recipe, "__name__", "recipe")
-        check_names(over, signature(recipe).parameters, having=f"these are arguments of the recipe `{name}`, which has")
+        check_names(over, parameters, having=f"these are arguments of the recipe `{name}`, which has")
+    needed = [each.name for each in parameters.values() if each.default is each.empty and each.kind not in _ANY]
+    missing = [each for each in needed if each not in given]
+    if missing:
+        cure = f"Put it in `over`: `{{{missing[0]!r}: [...]}}`; or pass a function of the others that returns one."
+        raise wrong_type(f"recipe={name}", f"it cannot be made without {' and '.join(missing)}", cure)

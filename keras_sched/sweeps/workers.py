@@ -61,11 +61,9 @@ class Workers:
             return self._result(future) or Outcome(ended=WORKER_DIED)
         if not self._broken:
             self._broken = True
-            advise(
-                f"executor={type(self._executor).__name__}(...)",
-                "one of its workers has died, and it takes no more tasks: a new process trains each candidate now",
-                "Give the workers more memory, or begin fewer of them.",
-            )
+            meaning = "one of its workers has died, and it takes no more tasks: a new process trains each candidate now"
+            cure = "Give the workers more memory, or begin fewer of them."
+            advise(f"executor={type(self._executor).__name__}(...)", meaning, cure)
         return self._alone(candidate, epochs)
 
     def _alone(self, candidate: dict[str, Any], epochs: int, *, retry: bool = False) -> Outcome:
@@ -105,8 +103,6 @@ def _pickled(job: Job) -> bytes:
     try:
         return pickle.dumps((job, travel.pack(job.model)))
     except (TypeError, AttributeError, pickle.PicklingError) as error:
-        raise wrong_type(
-            f"something that cannot be pickled ({error})",
-            "an executor's workers get the model, the data and the callbacks in pickled form",
-            "Pass arrays, or a function of a module that makes the data: `sweep(model, make_data, executor=...)`.",
-        ) from error
+        expected = "an executor's workers get the model, the data and the callbacks in pickled form"
+        cure = "Pass arrays, or a function of a module that makes the data: `sweep(model, make_data, executor=...)`."
+        raise wrong_type(f"something that cannot be pickled ({error})", expected, cure) from error
