@@ -23,8 +23,8 @@ class ParamScheduler(Scheduler):
             name. A plain function of the position serves as an annealer. Keys for whatever else the step reads, with
             one annealer each:
 
-            - `"LAYER.ATTRIBUTE"`: a number of the layers whose name or path matches `LAYER`: `"dropout*.rate"`,
-              `"noise.stddev"`, `"dense_1.kernel_regularizer.l2"`;
+            - `"LAYER.ATTRIBUTE"`: a number of the layers whose name or path is like `LAYER`, or else has it in it:
+              `"dropout*.rate"`, `"encoder/*.rate"`, `"noise.stddev"`, `"dense_1.kernel_regularizer.l2"`;
             - `"loss.ATTRIBUTE"` of the compiled losses, `"loss.OUTPUT.ATTRIBUTE"` of one: `"loss.label_smoothing"`;
               `"loss_weights.OUTPUT"`, an output's name or position;
             - the name or path of a scalar variable that the model tracks and does not train (Keras' variables cannot
