@@ -232,7 +232,7 @@ class Scheduler(OfKnownLength):
         if self.optimizer is not None:
             return self.optimizer
         check_compiled(model)
-        if model.weights and not model.trainable_variables:
+        if model.built and model.weights and not model.trainable_variables:
             found = f"the model `{model.name}`, of which no variable trains"
             raise wrong_state(found, "a schedule would change nothing", "Call `unfreeze(model)` first.")
         return model.optimizer
