@@ -149,9 +149,8 @@ def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str], *
         return f"To schedule it put it in the dictionary `scheds`: `{{{name!r}: ...}}`. "
     if not meant and "over" in known:
         return f"For an argument of the recipe pass `over={{{name!r}: [...]}}`. "
-    return (meant if alone else meant.replace("?", f" for `{name}`?")) + (
-        _NOTES.get(lower, "") if ours.get(lower) else ""
-    )
+    note = _NOTES.get(lower, "") if ours.get(lower) else ""
+    return (meant if alone else meant.replace("?", f" for `{name}`?")) + note
 
 
 def check_callbacks(callbacks: list[Any]) -> list[Any]:

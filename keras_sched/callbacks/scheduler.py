@@ -200,15 +200,8 @@ class Scheduler(OfKnownLength):
         if self.momentum_correction and RATE in curves:
             names.setdefault("momentum", "mom")
             grouped |= {"momentum"} if RATE in grouped else set()
-        plan = Plan(
-            curves,
-            first + max(total, self._batches),
-            groups,
-            group_of,
-            self.momentum_correction,
-            names,
-            frozenset(grouped),
-        )
+        last = first + max(total, self._batches)  # a fit may be longer than its schedule
+        plan = Plan(curves, last, groups, group_of, self.momentum_correction, names, frozenset(grouped))
         return plan, {columns[key][0]: target for key, target in targets.items() if key not in others}
 
     def _check_correction(self, optimizer: keras.Optimizer) -> None:

@@ -13,8 +13,10 @@ BETA = 0.98
 """Of the smoothing of a search's losses; fastai's."""
 
 LEAST_POINTS = 4
-UNSEEN = 5
 """The fewest points of which a descent can be cut into thirds."""
+
+UNSEEN = 5
+"""Points at the end of a search that suggestions do not see."""
 
 ROUNDING = 4 * float(np.finfo(np.float32).eps)  # losses come from float32 steps: less than this of them is no change
 
