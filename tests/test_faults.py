@@ -222,7 +222,7 @@ def check_interrupts(bench, control, lines):
         put_state(model, bench.start)  # which JAX may have lost: Keras 3.15 has it in no variable for a moment
         model.fit(x[:BATCH], y[:BATCH], batch_size=BATCH, verbose=0)
         left = changes(before, face(model.optimizer))
-        put = [name for name in ("make_train_function", "_keras_sched_fit") if name in vars(model)]
+        put = "make_train_function" in vars(model)
         if ended or left or put:
             found.append((Path(line[0]).name, line[1], ended, left, put))
     return found

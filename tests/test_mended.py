@@ -3,6 +3,7 @@
 import copy
 import gc
 import pickle
+import types
 import weakref
 
 import keras
@@ -458,17 +459,9 @@ def test_an_iterator_gives_its_batch_again_until_it_is_to_go_on():
 # After a fit that died in somebody's hook
 
 
-def died(model, moment="on_epoch_end"):
-    class DiesThere(keras.callbacks.Callback):
-        pass
-
-    def die(self, number, logs=None):
-        if number == 1:
-            raise KeyboardInterrupt
-
-    setattr(DiesThere, moment, die)
+def died(model, hook="on_epoch_end"):
     with pytest.raises(KeyboardInterrupt):
-        fit(model, [OneCycle(0.1), DiesThere()])
+        fit(model, [OneCycle(0.1), Dies(hook, KeyboardInterrupt())])
     return model
 
 
@@ -507,6 +500,16 @@ def test_a_model_whose_fit_died_is_let_go():
         del model
     gc.collect()
     assert [each() for each in gone] == [None] * 3
+
+
+def test_a_train_function_of_the_models_own_is_there_after_a_fit():
+    model = mlp(sgd())
+    model.make_train_function = own = types.MethodType(type(model).make_train_function, model)
+    fit(model, [OneCycle(0.1)])
+    assert vars(model)["make_train_function"] is own
+    assert vars(died(model))["make_train_function"].__self__ is not model
+    fit(model, [])
+    assert vars(model)["make_train_function"] is own
 
 
 # State that an optimizer does not track

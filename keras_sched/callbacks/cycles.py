@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from keras_sched.annealers.base import checked_rates
 from keras_sched.callbacks.recipe import RecipeScheduler
 from keras_sched.errors import check_whole, is_whole, wrong_value
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
@@ -63,13 +62,14 @@ class SGDR(RecipeScheduler):
         """The recipe, with a number of batches as a fraction of each cycle; while no length is known, it is 0."""
         if not is_whole(self.warmup):
             return super().recipe(rate, optimizer)
-        self.build(rate, **self.arguments | {"warmup": 0.0})  # which checks them
-        lengths = sgdr_lengths(self.n_cycles, self.cycle_mult)
-        batches = [float(length / sum(lengths)) * (self._total or math.inf) for length in lengths]
-        if self.warmup > min(batches) + 1e-6:
-            expected = f"that is longer than a cycle of {min(batches):g} batches"
+        return restarts(rate, self.n_cycles, self.cycle_mult, self.cycle_decay, self._warmup_of)
+
+    def _warmup_of(self, share: float) -> float:
+        batches = share * (self._total or math.inf)
+        if self.warmup > batches + 1e-6:
+            expected = f"that is longer than a cycle of {batches:g} batches"
             raise wrong_value(f"warmup={self.warmup}", expected, "Pass fewer batches, or a fraction of each cycle.")
-        return restarts(checked_rates("lr_max", rate), lengths, self.cycle_decay, [self.warmup / n for n in batches])
+        return min(self.warmup / batches, 1.0)
 
     def _check_epochs(self, epochs: int) -> None:
         if epochs != self.epochs:

@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
-
-import keras
 
 from keras_sched.callbacks.base import Callback
 from keras_sched.errors import needing, shown, speaking_as, wrong_state, wrong_type, wrong_value
@@ -19,14 +16,6 @@ from keras_sched.step import InnerOptimizer, ScheduledFit
 Columns = dict[str, tuple[range, list[float]]]
 """{name: the batches of an epoch, counted from epoch 0, and a value for each}."""
 Rows = Iterable[tuple[int, dict[str, float]]]
-
-_SCHEDULED: WeakSet[ScheduledFit] = WeakSet()
-
-
-def note_scheduled(fit: ScheduledFit, optimizers: Iterable[InnerOptimizer]) -> None:
-    """Let the logs of a fit know which optimizers are scheduled in it."""
-    fit.noted += [each for each in optimizers if each not in fit.noted]
-    _SCHEDULED.add(fit)
 
 
 def prefix(fit: ScheduledFit, inner: InnerOptimizer) -> str:
@@ -88,8 +77,8 @@ class LogHyperParameters(Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note where the epoch begins."""
         with self._hook() as fit:
-            used = [each for each in fit.noted if each.in_use]
-            self._counts = {each: each.count() or 0 for each in used or fit.noted}
+            used = [each for each in fit.scheduled() if each.in_use]
+            self._counts = {each: each.count() or 0 for each in used or fit.scheduled()}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the epoch's values."""
@@ -108,10 +97,10 @@ class LogHyperParameters(Callback):
     # Inside
 
     def _running(self) -> ScheduledFit:
-        model: keras.Model | None = self.model
-        for fit in _SCHEDULED:
-            if fit.alive and fit.model is model:
-                return fit
+        model: Any = self.model
+        fit = ScheduledFit.running(model)
+        if fit is not None and fit.alive and fit.scheduled():
+            return fit
         expected = "it writes what the callbacks that schedule have used"
         cure = "Put one beside it, for example `callbacks=[OneCycle(1e-2), LogHyperParameters(...)]`."
         raise wrong_state("a fit in which nothing is scheduled", expected, cure)

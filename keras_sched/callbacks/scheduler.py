@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.callbacks.length import OfKnownLength
-from keras_sched.callbacks.log import note_scheduled, prefix
+from keras_sched.callbacks.log import prefix
 from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group
 from keras_sched.errors import advise, check_compiled, shown, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
@@ -122,7 +122,6 @@ class Scheduler(OfKnownLength):
                     plan, targets = self._plan(inner.optimizer, self._total, first, count, group_of, model)
                     fit.add(inner, plan, targets)
                     self._parts.append((inner, plan))
-                note_scheduled(fit, (inner for inner, _ in self._parts))
             self._fit, self._hps = fit, None
             fit.at_end(self._let_go)
 

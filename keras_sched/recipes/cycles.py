@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 from keras_sched.annealers.base import Annealer, Ends, checked_rates, common_groups
 from keras_sched.annealers.formulas import SchedCos, SchedLin
@@ -36,21 +36,23 @@ def sgdr(
 
     From Loshchilov and Hutter, "SGDR" (2017), with fastai's names.
     """
-    top = checked_rates("lr_max", lr_max)
-    lengths = sgdr_lengths(n_cycles, cycle_mult)
-    check_positive("cycle_decay", cycle_decay, "each cycle's peak against the one before", "0.5")
     check_share("warmup", warmup, "the fraction of each cycle spent rising", "0.1", callback="SGDR")
-    return restarts(top, lengths, cycle_decay, [warmup for _ in lengths])
+    return restarts(lr_max, n_cycles, cycle_mult, cycle_decay, lambda _: warmup)
 
 
-def restarts(top: Any, lengths: list[Fraction], cycle_decay: float, warmups: list[float]) -> dict[str, Annealer]:
-    """`sgdr` with a warmup for each cycle."""
+def restarts(
+    lr_max: Ends, n_cycles: int, cycle_mult: float, cycle_decay: float, warmup_of: Callable[[float], float]
+) -> dict[str, Annealer]:
+    """`sgdr`, where `warmup_of` gives a cycle's warmup, a fraction of it, from the cycle's share of training."""
+    top, lengths = checked_rates("lr_max", lr_max), sgdr_lengths(n_cycles, cycle_mult)
+    check_positive("cycle_decay", cycle_decay, "each cycle's peak against the one before", "0.5")
+    shares = [float(length / sum(lengths)) for length in lengths]
     peaks = (top * cycle_decay**k for k in range(len(lengths)))
     cycles = [
         combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, peak), SchedCos(peak, 0.0)])
-        for warmup, peak in zip(warmups, peaks, strict=True)
+        for warmup, peak in zip(map(warmup_of, shares), peaks, strict=True)
     ]
-    return {"lr": combine_scheds([float(length / sum(lengths)) for length in lengths], cycles)}
+    return {"lr": combine_scheds(shares, cycles)}
 
 
 def sgdr_lengths(n_cycles: int, cycle_mult: float) -> list[Fraction]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keras_sched.curves import Plan
 from keras_sched.errors import wrong_state, wrong_value
 from keras_sched.hypers import RATE, innermost
-from keras_sched.step.attributes import own, put, take_away
+from keras_sched.step.attributes import Replaced, own
 from keras_sched.step.backend import Arguments, ScheduledStep, backend, batches_per_call
 from keras_sched.step.cache import StepKey, cached_step
 from keras_sched.step.inner import InnerOptimizer
@@ -21,8 +21,6 @@ from keras_sched.step.objects import Objects, Target
 from keras_sched.step.override import Override
 from keras_sched.step.shown import ShownRate
 from keras_sched.step.table import Layout
-
-_FIT = "_keras_sched_fit"
 
 
 class ScheduledFit:
@@ -36,9 +34,9 @@ class ScheduledFit:
         self.searching: Callable[[], int] | None = None  # in a search: gives the row at which an epoch begins
         self.before_first_batch: Callable[[Arguments], None] | None = None  # called once
         self.step: ScheduledStep | None = None
-        self.noted: list[InnerOptimizer] = []  # for the logs
         self._inner: dict[int, InnerOptimizer] = {}
         self._plain: Any = None
+        self._changed = Replaced()
         self._at_end = ExitStack()
         self._in_epoch = self._at_first_batch = self._ended = False
         self._ran = 0  # batches since the last anchor
@@ -47,19 +45,24 @@ class ScheduledFit:
     @classmethod
     def of(cls, model: keras.Model) -> "ScheduledFit":
         """The running fit's, made by the first callback that asks."""
-        running = vars(model).get(_FIT)
+        running = cls.running(model)
         if running is None or not running.alive:
+            cls.end_of(model)
             running = cls(model)
-            # First what ends it, so that a fit interrupted here is ended by the next one.
-            put(model, "make_train_function", running._make_train_function)
-            put(model, _FIT, running)
+            running._changed.put(model, "make_train_function", running._make_train_function)
         return running
+
+    @staticmethod
+    def running(model: keras.Model) -> "ScheduledFit | None":
+        """The fit that has the model's step now; one that died may still have it."""
+        found = getattr(own(model, "make_train_function"), "__self__", None)
+        return found if isinstance(found, ScheduledFit) else None
 
     @staticmethod
     def end_of(model: keras.Model, *, left: bool = False) -> None:
         """End the fit of `model`, where one that died has left something."""
-        running = getattr(own(model, "make_train_function"), "__self__", None)
-        if isinstance(running, ScheduledFit):
+        running = ScheduledFit.running(model)
+        if running is not None:
             running.end(left=left)
 
     def inner(self, optimizer: keras.Optimizer) -> list[InnerOptimizer]:
@@ -127,8 +130,7 @@ class ScheduledFit:
         self._in_epoch = False
         for each in self.scheduled():
             batches, count = self.rows_run(each), each.count()
-            updates = 0 if count is None else count - each.first_count
-            each.epochs.append((updates, self._ran))
+            each.epochs.append((0 if count is None else count - each.first_count, self._ran))
             each.account(batches, count)
         self._ran = 0
 
@@ -148,8 +150,7 @@ class ScheduledFit:
 
     def leave_out_validation(self) -> None:
         """Let no epoch of this fit be followed by validation."""
-        put(self.model, "_should_eval", lambda *_: False)
-        self.at_end(lambda: take_away(self.model, "_should_eval"))
+        self._changed.put(self.model, "_should_eval", lambda *_: False)
 
     def rows_run(self, inner: InnerOptimizer) -> int:
         """Rows used since the last anchor: what the optimizer counted; where that is in flight, what was called."""
@@ -200,8 +201,7 @@ class ScheduledFit:
             self.step.objects.put_back()
             if self.model.train_function == self._function:
                 self.model.train_function = self._plain
-        for name in (_FIT, "make_train_function"):
-            take_away(self.model, name)
+        self._changed.put_back()
 
     def _function(self, *arguments: Any) -> Any:
         """What `model.train_function` is: the step, with its window kept ahead."""
