@@ -497,13 +497,12 @@ def test_a_compiled_step_without_a_window_is_refused_on_pytorch_or_runs_uncompil
     if backend != "torch":
         pytest.skip("elsewhere it is always refused")
     model, optimizer = net(), sgd()
-    with scheduled(optimizer, scheds(SGD), steps=STEPS) as s:
+    done = 0
+    with contextlib.suppress(RuntimeError), scheduled(optimizer, scheds(SGD), steps=STEPS) as s:
         step = compiled_step(model, optimizer, s, update=lambda _, *arguments: optimizer.apply(*arguments))
-        done = 0
-        with contextlib.suppress(RuntimeError):
-            for number in range(STEPS):
-                step(None, number)
-                done += 1
+        for number in range(STEPS):
+            step(None, number)
+            done += 1
     assert len(s.hps["momentum"]) == done
     assert largest_difference(by_hand(sgd, values(SGD), done), model.get_weights()) < TOLERANCE
 
