@@ -96,6 +96,8 @@ AT_THE_DOOR = {
     "fewer fractions than schedules": (lambda: combine_scheds([1.0], [LIN, LIN]), "combine_scheds"),
     "no schedules": (lambda: combine_scheds([], []), "combine_scheds"),
     "a number for a schedule": (lambda: combine_scheds([1.0], [0.1]), "0.1"),
+    "schedules that are in no list": (lambda: combine_scheds(SchedLin, SchedCos), "a list of shares and one"),
+    "a function for a model": (lambda: ks.fit_one_cycle(model_with, X, Y, epochs=1), "must be a Keras model"),
     "percent for a fraction": (lambda: ks.one_cycle(0.1, pct_start=30), "pct_start=0.3"),
     "a negative rate": (lambda: ks.one_cycle(-0.1), "-0.1"),
     "a divisor of zero": (lambda: ks.one_cycle(0.1, div=0), "div=0"),

@@ -16,7 +16,7 @@ import numpy as np
 from keras_sched.annealers.base import Annealer, Ends, computing_dtype, registered
 from keras_sched.annealers.formulas import SchedCos
 from keras_sched.annealers.handmade import as_annealer
-from keras_sched.errors import check_fraction, shown, speaking_as, wrong_value
+from keras_sched.errors import check_fraction, shown, speaking_as, wrong_type, wrong_value
 
 SNAP = 2.0**-48
 """Positions this close count as one: 0.7 + 0.2 lies one rounding below 0.9, where batch 9 of 10 is."""
@@ -31,6 +31,7 @@ class Phase:
     sched: Annealer
 
 
+@speaking_as("combine_scheds")
 def combine_scheds(pcts: Iterable[float], scheds: Iterable[Any]) -> CombinedScheds:
     """One annealer after the other, each for its share of training.
 
@@ -54,6 +55,9 @@ def combine_scheds(pcts: Iterable[float], scheds: Iterable[Any]) -> CombinedSche
 
     After fastai's function of the same name.
     """
+    if not isinstance(pcts, Iterable) or not isinstance(scheds, Iterable):
+        cure = "Pass for example `[0.3, 0.7], [SchedLin(0, 1), SchedCos(1, 0)]`."
+        raise wrong_type(f"{shown(pcts)}, {shown(scheds)}", "it takes a list of shares and one of annealers", cure)
     return CombinedScheds(tuple(pcts), tuple(scheds))
 
 
