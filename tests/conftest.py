@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -18,6 +19,14 @@ import pytest
 from oracle import KERAS
 
 HERE = Path(__file__).parent
+
+if keras.backend.backend() == "jax":  # what one test compiled is there for the next: the suite takes half the time
+    import jax
+
+    COMPILED = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    jax.config.update("jax_compilation_cache_dir", COMPILED.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(autouse=True)

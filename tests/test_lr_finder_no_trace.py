@@ -1,5 +1,6 @@
 """A search leaves no trace: what is trained after it is to the bit what would have been trained without it."""
 
+import functools
 import random
 import signal
 import sys
@@ -53,10 +54,16 @@ def trained(model, **arguments):
 
 def sees_nothing_of(search, make=compiled):
     """Whether a fit after `search(model)` is to the bit the one without it."""
-    expected = trained(make())
+    expected = trained_without(make)
     model = make()
     search(model)
     return trained(model) == expected
+
+
+@functools.cache
+def trained_without(make, **arguments):
+    """What is trained where nothing is searched: once for all tests that compare with it."""
+    return trained(make(), **arguments)
 
 
 def trained_once():
@@ -223,7 +230,7 @@ def test_the_history_of_the_last_fit_and_its_end_stay():
 
 @pytest.mark.parametrize("make", [compiled, trained_once])
 def test_shuffled_data_comes_in_the_same_order_after_a_search(make):
-    expected = trained(make(), shuffle=True)
+    expected = trained_without(make, shuffle=True)
     model = make()
     lr_find(model, *rows(), batch_size=BATCH, num_it=14, **QUIET)
     assert trained(model, shuffle=True) == expected

@@ -1,6 +1,7 @@
 """Keys of a schedule that are not the optimizer's: each trains as it would with the values set by hand, eagerly."""
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -125,7 +126,10 @@ def weights(model):
     return [np.asarray(v.numpy(), "float64") for v in model.variables if v.name != "scale"]
 
 
-def by_hand(model, put, sched, fit=oracle.fit):
+@functools.cache
+def by_hand(build, put, sched, fit=oracle.fit):
+    """The weights of an eager run, of a model that `build` makes: trained once for all tests that compare with it."""
+    model = build(run_eagerly=True, jit_compile=False)
     callback = ByHand(put, [sched(i / BATCHES) for i in range(BATCHES)])
     with oracle.uncompiled():
         fit(model, [callback], EPOCHS)
@@ -135,7 +139,7 @@ def by_hand(model, put, sched, fit=oracle.fit):
 @modes
 @pytest.mark.parametrize("key", KEYS)
 def test_a_value_is_in_its_place_in_each_batch(key, mode):
-    expected = by_hand(make(run_eagerly=True, jit_compile=False), KEYS[key], RISING)
+    expected = by_hand(make, KEYS[key], RISING)
     model = make(**MODES[mode])
     scheduler = ParamScheduler({key: RISING})
     history = oracle.fit(model, [scheduler], EPOCHS)
@@ -147,7 +151,7 @@ def test_a_value_is_in_its_place_in_each_batch(key, mode):
 @modes
 @pytest.mark.parametrize("key", ["drop_*.rate", "noise.stddev", "body.kernel_regularizer.l2"])
 def test_a_value_of_zero_trains_as_that_value_would(key, mode):
-    expected = by_hand(make(run_eagerly=True, jit_compile=False), KEYS[key], TO_ZERO)
+    expected = by_hand(make, KEYS[key], TO_ZERO)
     model = make(**MODES[mode])
     oracle.fit(model, [ParamScheduler({key: TO_ZERO})], EPOCHS)
     assert oracle.largest_difference(weights(model), expected) < TOLERANCE
@@ -156,7 +160,7 @@ def test_a_value_of_zero_trains_as_that_value_would(key, mode):
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")  # Keras drops everything on PyTorch
 def test_a_value_of_one_too():
     ending = combine_scheds([0.5, 0.5], [SchedLin(0.2, 0.8), SchedNo(1.0, 1.0)])
-    expected = by_hand(make(run_eagerly=True, jit_compile=False), KEYS["drop_*.rate"], ending)
+    expected = by_hand(make, KEYS["drop_*.rate"], ending)
     if any(np.isnan(each).any() for each in expected):
         pytest.skip("this Keras' own dropout has no gradient at a rate of 1")
     model = make()
@@ -166,21 +170,21 @@ def test_a_value_of_one_too():
 
 @modes
 def test_a_train_step_of_ones_own_reads_them_too(mode):
-    expected = by_hand(make(OwnStep, run_eagerly=True, jit_compile=False), both_drops, TO_ZERO)
+    expected = by_hand(make, both_drops, TO_ZERO)
     model = make(OwnStep, **MODES[mode])
     oracle.fit(model, [ParamScheduler({"drop_*.rate": TO_ZERO})], EPOCHS)
     assert oracle.largest_difference(weights(model), expected) < TOLERANCE
 
 
+def drops_and_rate(model, value):
+    both_drops(model, value)
+    model.optimizer.learning_rate = SchedCos(0.1, 0.01)((value - 0.1) / 0.5)
+
+
 @modes
 def test_beside_the_optimizers_own(mode):
     rate = SchedCos(0.1, 0.01)
-
-    def put(model, value):
-        KEYS["drop_*.rate"](model, value)
-        model.optimizer.learning_rate = rate((value - 0.1) / 0.5)
-
-    expected = by_hand(make(run_eagerly=True, jit_compile=False), put, RISING)
+    expected = by_hand(make, drops_and_rate, RISING)
     model = make(**MODES[mode])
     scheduler = ParamScheduler({"lr": rate, "drop_*.rate": RISING, "mom": SchedNo(0.9, 0.9)})
     oracle.fit(model, [scheduler], EPOCHS)
@@ -189,9 +193,11 @@ def test_beside_the_optimizers_own(mode):
 
 
 def test_in_mixed_precision():
+    bfloat16 = functools.partial(make)  # not the oracle that is trained in float32
+
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        expected = by_hand(make(run_eagerly=True, jit_compile=False), both_drops, TO_ZERO)
+        expected = by_hand(bfloat16, both_drops, TO_ZERO)
         model = make()
         oracle.fit(model, [ParamScheduler({"drop_*.rate": TO_ZERO})], EPOCHS)
         own, plain = weights(model), make()
@@ -282,12 +288,19 @@ def objects():
     return [keras.losses.CategoricalCrossentropy(label_smoothing=0.05) for _ in range(2)]
 
 
+both_smoothings = smoothing(0, 1)
+
+
+def two_objects(**compile_arguments):
+    return two_heads(objects(), **compile_arguments)
+
+
 OUTPUTS = {
-    "loss.label_smoothing": (objects, smoothing(0, 1)),
-    "loss.second.label_smoothing": (objects, smoothing(1)),
-    "loss.0.label_smoothing": (objects, smoothing(0)),
-    "loss_weights.second": (objects, loss_weight(1)),
-    "loss_weights.0": (objects, loss_weight(0)),
+    "loss.label_smoothing": both_smoothings,
+    "loss.second.label_smoothing": smoothing(1),
+    "loss.0.label_smoothing": smoothing(0),
+    "loss_weights.second": loss_weight(1),
+    "loss_weights.0": loss_weight(0),
 }
 
 
@@ -296,11 +309,11 @@ OUTPUTS = {
 )
 @pytest.mark.parametrize("key", OUTPUTS)
 def test_the_losses_of_several_outputs(key, mode, sched):
-    losses, put = OUTPUTS[key]
+    put = OUTPUTS[key]
     if mode == "compiled" and key.endswith("smoothing"):
         needs_smoothing_to_be_traced()
-    expected = by_hand(two_heads(losses(), run_eagerly=True, jit_compile=False), put, sched, fit_two)
-    model = two_heads(losses(), **MODES[mode])
+    expected = by_hand(two_objects, put, sched, fit_two)
+    model = two_objects(**MODES[mode])
     fit_two(model, [ParamScheduler({key: sched})])
     assert oracle.largest_difference(weights(model), expected) < TOLERANCE
 
@@ -319,17 +332,23 @@ def test_a_smoothing_of_which_keras_asks_a_python_number_is_refused(backend):
 
 def test_a_loss_that_was_compiled_by_its_name():
     needs_smoothing_to_be_traced()
-    expected = by_hand(two_heads(objects(), run_eagerly=True, jit_compile=False), smoothing(0, 1), TO_ZERO, fit_two)
+    expected = by_hand(two_objects, both_smoothings, TO_ZERO, fit_two)
     model = two_heads(["categorical_crossentropy"] * 2)
     fit_two(model, [ParamScheduler({"loss.label_smoothing": TO_ZERO})])
     assert oracle.largest_difference(weights(model), expected) < TOLERANCE
 
 
+def put_kl(model, value):
+    model.kl.assign(value)
+
+
+def put_weight(model, value):
+    model.untracked.weight = value
+
+
 @modes
 def test_a_variable_by_its_name(mode):
-    expected = by_hand(
-        subclassed(run_eagerly=True, jit_compile=False), lambda model, value: model.kl.assign(value), TO_ZERO, fit_two
-    )
+    expected = by_hand(subclassed, put_kl, TO_ZERO, fit_two)
     model = subclassed(**MODES[mode])
     scheduler = ParamScheduler({"kl": TO_ZERO})
     history = fit_two(model, [scheduler])
@@ -341,15 +360,9 @@ def test_a_variable_by_its_name(mode):
 
 
 @modes
-@pytest.mark.parametrize("attribute", ["weight", "kl"])
-def test_a_pair_of_an_object_and_its_attribute(attribute, mode):
-    def put(model, value):
-        if attribute == "kl":
-            model.kl.assign(value)
-        else:
-            model.untracked.weight = value
-
-    expected = by_hand(subclassed(run_eagerly=True, jit_compile=False), put, RISING, fit_two)
+@pytest.mark.parametrize(("attribute", "put"), [("weight", put_weight), ("kl", put_kl)])
+def test_a_pair_of_an_object_and_its_attribute(attribute, put, mode):
+    expected = by_hand(subclassed, put, RISING, fit_two)
     model = subclassed(**MODES[mode])
     thing = model if attribute == "kl" else model.untracked
     scheduler = ParamScheduler({(thing, attribute): RISING})
@@ -574,18 +587,18 @@ def test_a_value_that_a_function_compiled_by_jax_takes():
         model.compile("sgd", "mse", **compile_arguments)
         return model
 
-    expected = by_hand(leaky(run_eagerly=True, jit_compile=False), at("leaky.negative_slope"), RISING)
+    expected = by_hand(leaky, at("leaky.negative_slope"), RISING)
     model = leaky()
     oracle.fit(model, [ParamScheduler({"leaky.negative_slope": RISING})], EPOCHS)
     assert oracle.largest_difference(weights(model), expected) < TOLERANCE
 
 
 def test_with_accumulated_gradients():
-    def accumulating():
-        return keras.optimizers.SGD(0.05, gradient_accumulation_steps=2)
+    def accumulating(**compile_arguments):
+        return make(optimizer=keras.optimizers.SGD(0.05, gradient_accumulation_steps=2), **compile_arguments)
 
-    expected = by_hand(make(optimizer=accumulating(), run_eagerly=True, jit_compile=False), both_drops, TO_ZERO)
-    model = make(optimizer=accumulating())
+    expected = by_hand(accumulating, both_drops, TO_ZERO)
+    model = accumulating()
     oracle.fit(model, [ParamScheduler({"lr": SchedNo(0.05, 0.05), "drop_*.rate": TO_ZERO})], EPOCHS)
     assert oracle.largest_difference(weights(model), expected) < TOLERANCE
 
