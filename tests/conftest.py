@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import gc
 import json
 import os
 import signal
@@ -39,6 +40,14 @@ def figures_closed():
     yield
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close("all")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kept_objects_are_not_looked_through_again():
+    """TensorFlow keeps each function that it traced; looking through all of them takes a minute in the end."""
+    gc.freeze()
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
