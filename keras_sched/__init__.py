@@ -100,7 +100,7 @@ else:
         elif name == "__version__":
             value = _version()
         else:
-            raise no_attribute(__name__, name)
+            raise no_attribute(f"module {__name__!r}", name)
         globals()[name] = value
         return value
 

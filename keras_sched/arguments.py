@@ -1,8 +1,10 @@
 """Arguments by name: one that a callable does not have is answered with the one that was meant."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, signature
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from keras_sched.errors import (
@@ -70,10 +72,11 @@ _OTHERS = {
 _NOTES = {
     "final_div_factor": "PyTorch's divides the first rate, `div_final` the highest one: multiply it by `div`. ",
     "mode": "Pass `monitor=(name, 'max')`, or 'min'. ",
+    "alpha": "Keras' is a fraction of the highest rate, `lr_final` a rate: multiply it by `lr_max`. ",
 }
 _OF_FIT = {"last_epoch": "initial_epoch", "start_epoch": "initial_epoch", "epochs": "epochs"}
 
-_COUNTS = frozenset({"step", "steps", "epoch", "iteration", "current_step", "global_step", "batch"})
+_COUNTS = frozenset({"step", "steps", "epoch", "iteration", "current_step", "global_step", "batch", "i", "e"})
 """What other libraries call the argument of such a function, and count with."""
 
 
@@ -187,3 +190,16 @@ def check_share(name: str, value: Any, meaning: str, example: str, *, callback: 
         expected = f"it is {meaning}, and a recipe does not know how many batches that has"
         raise wrong_value(f"{name}={value}", expected, cure)
     check_fraction(name, value, meaning, example)
+
+
+def check_cache_dir(cache_dir: str | os.PathLike[str] | None) -> None:
+    """Raise unless `cache_dir` is `None` or a folder that can be written to."""
+    if cache_dir is None:
+        return
+    received, what = f"cache_dir={cache_dir!r}", "it is the folder for a temporary copy of the model's state"
+    if not isinstance(cache_dir, str | os.PathLike):
+        raise wrong_type(received, what, "Pass the path of a folder, or None for memory.")
+    if not Path(cache_dir).is_dir():
+        raise wrong_value(received, f"{what}, and there is no such folder", "Make it first, or pass None for memory.")
+    if not os.access(cache_dir, os.W_OK | os.X_OK):
+        raise wrong_value(received, f"{what}, and it cannot be written to", "Pass another one, or None for memory.")

@@ -2,14 +2,12 @@
 
 import math
 import numbers
-import os
 import reprlib
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 _SPEAKER: ContextVar[str | None] = ContextVar("speaker", default=None)
@@ -55,9 +53,19 @@ def wrong_call(found: str, cure: str) -> TypeError:
     return TypeError(f"`{speaker()}` received {found}. {cure}")
 
 
-def no_attribute(module: str, name: str) -> AttributeError:
-    """What Python says of a module without such a name."""
-    return AttributeError(f"module {module!r} has no attribute {name!r}")
+def no_attribute(owner: str, name: str, cure: str = "") -> AttributeError:
+    """What Python says of what has no such name, and what to type instead."""
+    return AttributeError(f"{owner} has no attribute {name!r}{cure}")
+
+
+class NoCallback:
+    """What is easily taken for a callback, and says what it is."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        cure = "; it is not a callback. Pass `callbacks=[ParamScheduler(...)]` of it, or one like `OneCycle(0.01)`."
+        raise no_attribute(f"{type(self).__name__!r} object", name, cure if name.startswith(("on_", "set_")) else "")
 
 
 def advise(received: str, meaning: str, cure: str) -> None:
@@ -100,7 +108,7 @@ def did_you_mean(name: Any, known: Collection[str], aliases: Mapping[str, str] |
 def check_no_named_tuple(name: str, value: Any) -> None:
     """Refuse a named tuple for a learning rate: the result of `lr_find` does not have one number per group."""
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        first = next(iter(getattr(value, "_fields", ())), "valley")
+        first = "lr" if hasattr(value, "lr") else next(iter(getattr(value, "_fields", ())), "valley")
         expected = "it must be a learning rate, and this is a named tuple, such as `lr_find` returns"
         cure = f"Pass one of its suggestions, for example `{name}=found.{first}`."
         raise wrong_type(f"{name}={shown(value)}", expected, cure)
@@ -148,19 +156,6 @@ def check_data_given(x: Any) -> None:
     """Raise where there is no data at all, which Keras tells in words of its inside."""
     if x is None:
         raise wrong_type("x=None", "there is no data to train on", "Pass what `model.fit` takes, for example arrays.")
-
-
-def check_cache_dir(cache_dir: str | os.PathLike[str] | None) -> None:
-    """Raise unless `cache_dir` is `None` or a folder that can be written to."""
-    if cache_dir is None:
-        return
-    received, what = f"cache_dir={cache_dir!r}", "it is the folder for a temporary copy of the model's state"
-    if not isinstance(cache_dir, str | os.PathLike):
-        raise wrong_type(received, what, "Pass the path of a folder, or None for memory.")
-    if not Path(cache_dir).is_dir():
-        raise wrong_value(received, f"{what}, and there is no such folder", "Make it first, or pass None for memory.")
-    if not os.access(cache_dir, os.W_OK | os.X_OK):
-        raise wrong_value(received, f"{what}, and it cannot be written to", "Pass another one, or None for memory.")
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_sched import errors
 from keras_sched.errors import check_no_named_tuple, did_you_mean, is_number, shown, wrong_type, wrong_value
 
 LearningRate = float | slice | Sequence[float]
@@ -37,6 +38,14 @@ def innermost(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
     if multi is not None and isinstance(optimizer, multi):
         return list(optimizer.optimizers)
     return [optimizer]
+
+
+def known_innermost(optimizer: keras.Optimizer, cure: str) -> list[keras.Optimizer]:
+    """`innermost`; a `RuntimeError` where a function divides the variables, and there are none yet."""
+    if found := innermost(optimizer):
+        return found
+    state = "a `MultiOptimizer` that a function divides, and that is not built"
+    raise errors.wrong_state(state, "its optimizers are not known before the model's variables are", cure)
 
 
 def is_object(column: str) -> bool:

@@ -12,7 +12,7 @@ from keras_sched.arguments import names_checked
 from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group, groups_of
 from keras_sched.errors import advise, check_whole, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import divide_variables
-from keras_sched.hypers import innermost
+from keras_sched.hypers import known_innermost
 from keras_sched.step import InnerOptimizer, backend
 from keras_sched.step.attributes import own, put
 from keras_sched.step.keras_names import check_keras
@@ -76,11 +76,8 @@ class ScheduledLoop:
             expected = "without a model nobody knows which variable is in which"
             raise wrong_value(f"schedules for {count} parameter groups", expected, cure)
         count = len(groups) if isinstance(groups, Sequence) else count
-        self._inner = [_LoopOptimizer(self, i, each, count, groups) for i, each in enumerate(innermost(optimizer))]
-        if not self._inner:
-            found = "a `MultiOptimizer` that a function divides, and that is not built"
-            cure = "Build it first: `optimizer.build(model.trainable_variables)`."
-            raise wrong_state(found, "its optimizers are not known before", cure)
+        parts = known_innermost(optimizer, "Build it first: `optimizer.build(model.trainable_variables)`.")
+        self._inner = [_LoopOptimizer(self, i, each, count, groups) for i, each in enumerate(parts)]
         self.inside: bool | None = None  # before the first `with`
         self._leave = contextlib.ExitStack()
         self.given: Window | None = None  # to the step that runs
@@ -131,7 +128,11 @@ class ScheduledLoop:
         self._leave.close()
         for each in self._inner if kind is None else ():
             each.check_taken()
-        if kind is None and not self.windowed and not any(each.steps_taken() for each in self._inner):
+        taken = max(each.steps_taken() for each in self._inner)
+        if taken > self.steps:
+            meaning = f"from step {self.steps} on, all train at the schedule's last value"
+            advise(f"steps={self.steps} and took {taken}", meaning, f"Pass `steps={taken}`, if you did not mean that.")
+        if kind is None and not self.windowed and not taken:
             cure = "Pass `scheduled` the optimizer whose `apply` the loop calls."
             advise("a loop without a step of its optimizer", "nothing took a value", cure)
 

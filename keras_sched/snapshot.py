@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.errors import check_cache_dir, wrong_state
+from keras_sched.arguments import check_cache_dir
+from keras_sched.errors import wrong_state
 from keras_sched.step import rng, state
 from keras_sched.step.backend import backend
 

@@ -187,7 +187,7 @@ def _target(label: str, places: list[tuple[Any, str]], model: keras.Model) -> Ta
 
 def _check(label: str, thing: Any, attribute: str, value: Any) -> None:
     """Refuse an attribute that the step does not read as a number from batch to batch."""
-    numbers = _numeric(thing)
+    numbers = _numeric(thing) + [f"cell.{name}" for name in _numeric(getattr(thing, "cell", None))]  # recurrent
     who = f"`{attribute}` of `{getattr(thing, 'name', type(thing).__name__)}`"
     if isinstance(value, int) and not isinstance(value, bool):
         expected = f"{who} is the whole number {value}, as sizes are, which are settled when the step is made"

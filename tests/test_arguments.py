@@ -145,7 +145,7 @@ def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
         (lambda: ks.Triangular(lr_max=0.1, step_size_up=9), "Did you mean `n_cycles`? "),
         (lambda: ks.Triangular(lr_max=0.1, step_size=9), "Did you mean `n_cycles`? "),
         (lambda: ks.Triangular(lr_max=0.1, num_cycles=9), "Did you mean `n_cycles`? "),
-        (lambda: ks.WarmupCosine(lr_max=0.1, alpha=0.1), "Did you mean `lr_final`? "),
+        (lambda: ks.WarmupCosine(lr_max=0.1, alpha=0.1), f"Did you mean `lr_final`? {_NOTES['alpha']}"),
         (lambda: ks.lr_find(None, [1], epochs=2), "Did you mean `num_it`? "),
         (
             lambda: ks.OneCycle(max_lr=0.1, max_momentum=0.95),
@@ -198,6 +198,28 @@ def test_a_suggestion_by_its_name():
         ks.lr_find(model, [1], suggest_funcs="valley")
 
 
+@pytest.mark.parametrize("callbacks", [[ks.SchedCos(0.1, 0)], [ks.one_cycle(0.1)], ks.one_cycle(0.1)])
+def test_what_is_no_callback_says_so_to_keras_too(callbacks):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(AttributeError, match=r"it is not a callback. Pass `callbacks=\[ParamScheduler"):
+        model.fit(np.ones((4, 1)), np.ones((4, 1)), verbose=0, callbacks=callbacks)
+
+
+@pytest.mark.parametrize(
+    ("make", "warns"),
+    [
+        (lambda: ks.WarmupCosine(1e-3, lr_final=0.1), "`WarmupCosine` received `lr_final=0.1, .*rises at the end"),
+        (lambda: ks.warmup_linear((0.1, 1e-3), lr_final=0.01), "`warmup_linear` .*rises at the end"),
+        (lambda: ks.OneCycle(0.1, div=0.1), "`OneCycle` received `div=0.1, .*a rate above `lr_max`"),
+        (lambda: ks.one_cycle(0.1, div_final=1e-5), "`one_cycle` .*a rate above `lr_max`"),
+    ],
+)
+def test_a_rate_above_the_highest_is_said(make, warns):
+    with pytest.warns(UserWarning, match=warns):
+        make()
+
+
 def test_what_is_no_model_is_not_asked_for_its_fit():
-    with pytest.raises(RuntimeError, match="compile"):
+    with pytest.raises(TypeError, match="must be a Keras model"):
         ks.fit_one_cycle(keras.layers.Dense(1), [1], [1], epochs=1, batch_size=1)

@@ -283,6 +283,15 @@ def test_a_write_before_the_first_batch_scales_all_of_it(model):
     assert rate_of(model) == np.float32(0.01)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, on PyTorch
+def test_a_scheduler_of_keras_that_was_forgotten_beside_ours_is_said(model):
+    forgotten = keras.callbacks.LearningRateScheduler(lambda epoch: 0.5)
+    ours = scheduled()
+    with pytest.warns(UserWarning, match="a rate of 0.5 while the schedule is at .* scales the rest .*Leave out"):
+        fit(model, [ours, forgotten], EPOCHS)
+    assert ours.hps["lr"][0] == pytest.approx(0.5)
+
+
 def test_what_was_written_is_what_others_read_until_the_next_batch(model):
     read = []
     writer = on("on_epoch_end", at(0, lambda model, index: setattr(model.optimizer, "learning_rate", 0.003)))

@@ -84,6 +84,10 @@ def test_a_loop_that_calls_apply_gradients() -> None:
     assert largest_difference(by_hand(adam, values(ADAM)), model.get_weights()) < TOLERANCE
 
 
+LONGER = pytest.mark.filterwarnings("ignore:`scheduled` received `steps=4 and took 7`")
+
+
+@LONGER
 def test_steps_past_the_end_keep_the_value_there() -> None:
     ranges = {"learning_rate": (0.1, 0.03)}
     model, optimizer = net(), sgd()
@@ -93,6 +97,17 @@ def test_steps_past_the_end_keep_the_value_there() -> None:
     expected = by_hand(sgd, values(ranges, 4), 7)
     assert largest_difference(expected, model.get_weights()) < TOLERANCE
     np.testing.assert_allclose(s.hps["learning_rate"], values(ranges, 4)["learning_rate"][:7], rtol=1e-12)
+
+
+def test_a_loop_that_is_longer_than_its_schedule_is_said() -> None:
+    def loop() -> None:
+        model, optimizer = net(), sgd()
+        with scheduled(optimizer, scheds(SGD), steps=2):
+            for step in range(3):
+                apply(optimizer, model, step)
+
+    with pytest.warns(UserWarning, match=r"`steps=2 and took 3`; from step 2 on, .* last value. Pass `steps=3`, if"):
+        loop()
 
 
 def test_hps_tells_what_was_used_so_far_by_the_names_given() -> None:
@@ -401,6 +416,7 @@ def test_a_compiled_step_is_compiled_once_and_serves_the_next_block(keeps_consta
     assert len(traced) == 1
 
 
+@LONGER
 def test_a_compiled_step_past_the_end_keeps_the_value_there() -> None:
     model, optimizer = net(), sgd()
     with scheduled(optimizer, scheds(SGD), steps=4) as s:

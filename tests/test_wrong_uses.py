@@ -97,6 +97,11 @@ AT_THE_DOOR = {
     "no schedules": (lambda: combine_scheds([], []), "combine_scheds"),
     "a number for a schedule": (lambda: combine_scheds([1.0], [0.1]), "0.1"),
     "schedules that are in no list": (lambda: combine_scheds(SchedLin, SchedCos), "a list of shares and one"),
+    "a log to another kind of file": (lambda: ks.LogHyperParameters("run.json"), r"to='run.csv'"),
+    "a triangle above the compiled rate": (
+        lambda: fit(Triangular(0.5, n_cycles=2)),
+        "without `lr_max` the peak is the compiled rate, 0.001",
+    ),
     "a function for a model": (lambda: ks.fit_one_cycle(model_with, X, Y, epochs=1), "must be a Keras model"),
     "percent for a fraction": (lambda: ks.one_cycle(0.1, pct_start=30), "pct_start=0.3"),
     "a negative rate": (lambda: ks.one_cycle(-0.1), "-0.1"),

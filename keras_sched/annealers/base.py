@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import keras
 import numpy as np
 
-from keras_sched.errors import check_no_named_tuple, shown, speaking_as, wrong_type, wrong_value
+from keras_sched.errors import NoCallback, check_no_named_tuple, shown, speaking_as, wrong_type, wrong_value
 
 Ends: TypeAlias = float | Sequence[float] | np.ndarray
 
@@ -27,7 +27,7 @@ def registered(kind: type[Kind]) -> type[Kind]:
 
 # `weakref_slot`, as jit and tf.function hold a weak reference to what they compile.
 @dataclass(frozen=True, slots=True, weakref_slot=True, repr=False)
-class Annealer(ABC):
+class Annealer(NoCallback, ABC):
     """A value at each position of training: call it with positions from 0 (the first batch) to 1 (the end).
 
     A frozen value: it compares, hashes, pickles, has a `repr` that evaluates, and goes to JSON by

@@ -5,9 +5,10 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_sched.callbacks.recipe import RecipeScheduler
-from keras_sched.errors import check_whole, is_whole, wrong_value
+from keras_sched.errors import check_whole, is_whole, shown, wrong_value
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
 from keras_sched.recipes import restarts, sgdr, sgdr_lengths, triangular
 
@@ -120,4 +121,7 @@ class Triangular(RecipeScheduler):
         low = learning_rates(self.lr_min, groups, argument="lr_min", layer_decay=decay)
         if optimizer is None and self.lr_max is None:
             rate = low  # the peak is the compiled rate, which is not known yet
+        if self.lr_max is None and np.max(low) > np.max(rate):
+            meaning = f"without `lr_max` the peak is the compiled rate, {np.max(rate):.3g}"
+            raise wrong_value(f"lr_min={shown(self.lr_min)}", meaning, "Pass both: `Triangular(lr_min, lr_max, ...)`.")
         return self.build(low, rate, **self.arguments)

@@ -196,6 +196,9 @@ def _checked(to: Any) -> Any:
         expected = "it must be a folder, a path that ends in `.csv`, or a function of a step and its values"
         raise wrong_type(f"to={shown(to)}", expected, "Pass for example `to='hyper_parameters.csv'`.")
     path = Path(to)
+    if path.suffix.lower() in {".txt", ".tsv", ".json", ".jsonl", ".log"}:
+        expected = "it must be a path that ends in `.csv`, or a folder for TensorBoard's files"
+        raise wrong_value(f"to={shown(to)}", expected, f"Pass `to={str(path.with_suffix('.csv'))!r}`.")
     if path.suffix.lower() != ".csv":
         if path.is_file():
             expected = "it must be a folder for TensorBoard's files, and this is a file"

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_sched.arguments import names_checked
-from keras_sched.errors import check_compiled, wrong_type
+from keras_sched.errors import check_compiled, shown, wrong_type
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 from keras_sched.lr_finder.data import can_shuffle, check_data, check_ran, check_repeatable, enough, is_generator
@@ -122,7 +122,9 @@ def lr_find(
             ScheduledFit.end_of(model)
     found = search_found(search.record, functions)
     if verbose:
-        print(found)  # noqa: T201 - the bar's last line
+        falls = found.stopped == "num_it" and found.losses.argmin() > len(found.losses) - 3
+        told = f"The loss still falls at end_lr={shown(end_lr)}: a higher rate may be better.\n" if falls else ""
+        print(f"{told}{found}")  # noqa: T201 - the bar's last lines
     if show_plot and len(found.lrs):
         found.plot()
     return found
@@ -169,7 +171,7 @@ def _checked_model(model: Any) -> keras.Model:
     if not isinstance(model, keras.Model) and isinstance(wrapped, keras.Model):
         model = wrapped
     if not isinstance(model, keras.Model):
-        raise wrong_type(repr(model), "it searches with a Keras model", "Pass one that is compiled.")
+        raise wrong_type(shown(model), "it searches with a Keras model", "Pass one that is compiled.")
     check_compiled(model)
     return model
 

@@ -9,11 +9,12 @@ from keras_sched.annealers.base import Annealer, Ends, checked_rates, common_gro
 from keras_sched.annealers.formulas import SchedCos, SchedLin
 from keras_sched.annealers.phases import combine_scheds, simplest_fraction
 from keras_sched.annealers.triangles import MODES, Triangles
-from keras_sched.arguments import check_share, names_checked
+from keras_sched.arguments import check_share
 from keras_sched.errors import check_choice, check_fraction, check_positive, check_whole, is_whole, shown, wrong_value
+from keras_sched.recipes.recipe import recipe
 
 
-@names_checked
+@recipe
 def sgdr(
     lr_max: Ends, *, n_cycles: int, cycle_mult: float = 2, cycle_decay: float = 1.0, warmup: float = 0.0
 ) -> dict[str, Annealer]:
@@ -63,7 +64,7 @@ def sgdr_lengths(n_cycles: int, cycle_mult: float) -> list[Fraction]:
     return [factor**k for k in range(n_cycles)]
 
 
-@names_checked
+@recipe
 def triangular(
     lr_min: Ends, lr_max: Ends, *, n_cycles: float, mode: str = "triangular", gamma: float = 0.1
 ) -> dict[str, Annealer]:

@@ -10,14 +10,14 @@ import numpy as np
 from keras_sched.annealers.base import Annealer, Ends, checked_rates
 from keras_sched.annealers.formulas import SchedCos, SchedNo
 from keras_sched.annealers.phases import combine_scheds, combined_cos
-from keras_sched.arguments import names_checked
-from keras_sched.errors import check_fraction, check_positive, is_number, shown, wrong_value
+from keras_sched.errors import advise, check_fraction, check_positive, is_number, shown, wrong_value
+from keras_sched.recipes.recipe import recipe
 
 DEFAULT_MOMS = (0.95, 0.85, 0.95)  # compared with `is`: a user who passes the same numbers means them
 _RISE = "the fraction of training spent rising"
 
 
-@names_checked
+@recipe
 def one_cycle(
     lr_max: Ends,
     *,
@@ -52,6 +52,8 @@ def one_cycle(
     check_positive("div", div, "what `lr_max` is divided by at the start", "25")
     check_positive("div_final", div_final, "what `lr_max` is divided by at the end", "1e5")
     check_fraction("pct_start", pct_start, _RISE)
+    if min(div, div_final) < 1:
+        advise(f"div={div!r}, div_final={div_final!r}", "below 1 it gives a rate above `lr_max`", "Pass `div=25`.")
     three_moms = None if moms is None else _moms(moms)
     if three_phase:
         return _three_phases(top, (div, div_final), pct_start, three_moms)
@@ -76,7 +78,7 @@ def _three_phases(
     return scheds
 
 
-@names_checked
+@recipe
 def flat_cos(lr: Ends, *, div_final: float = 1e5, pct_start: float = 0.75) -> dict[str, Annealer]:
     """A constant rate, then half a cosine down to nearly nothing.
 

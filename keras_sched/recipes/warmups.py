@@ -10,11 +10,12 @@ import numpy as np
 from keras_sched.annealers.base import Annealer, Ends, checked_rates, common_groups
 from keras_sched.annealers.formulas import SchedCos, SchedInvSqrt, SchedLin, SchedNo, SchedOneMinusSqrt
 from keras_sched.annealers.phases import combine_scheds
-from keras_sched.arguments import check_share, names_checked
-from keras_sched.errors import shown, speaker, wrong_type, wrong_value
+from keras_sched.arguments import check_share
+from keras_sched.errors import advise, shown, speaker, wrong_type, wrong_value
+from keras_sched.recipes.recipe import recipe
 
 
-@names_checked
+@recipe
 def warmup_stable_decay(
     lr_max: Ends,
     *,
@@ -66,7 +67,7 @@ def _shaped(shape: Any, start: np.ndarray, end: np.ndarray) -> Annealer:
     return made
 
 
-@names_checked
+@recipe
 def warmup_cosine(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) -> dict[str, Annealer]:
     """A linear rise from 0, then half a cosine down.
 
@@ -89,7 +90,7 @@ def warmup_cosine(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) 
     return {"lr": combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, top), SchedCos(top, last)])}
 
 
-@names_checked
+@recipe
 def warmup_linear(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) -> dict[str, Annealer]:
     """A linear rise from 0, then a linear fall.
 
@@ -106,7 +107,7 @@ def warmup_linear(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) 
     return {"lr": combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, top), SchedLin(top, last)])}
 
 
-@names_checked
+@recipe
 def inverse_sqrt(lr_max: Ends, *, warmup: float = 0.05, lr_final: float) -> dict[str, Annealer]:
     """A linear rise from 0, then a fall as one over the square root of the position, down to `lr_final`.
 
@@ -134,4 +135,7 @@ def _warmup(lr_max: Any, warmup: Any, lr_final: Any, *, zero: bool = True) -> tu
     check_share("warmup", warmup, "the fraction of training spent rising", "0.05")
     top, last = checked_rates("lr_max", lr_max), checked_rates("lr_final", lr_final, zero=zero)
     common_groups(lr_max=top, lr_final=last)
+    if (last > top).any():
+        cure = "Pass a rate below `lr_max`; a fraction of it, Keras' `alpha`, is to be multiplied by it."
+        advise(f"lr_final={shown(lr_final)}, lr_max={shown(lr_max)}", "the rate rises at the end", cure)
     return top, last

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.curves import Plan
-from keras_sched.errors import wrong_state, wrong_value
-from keras_sched.hypers import RATE, innermost
+from keras_sched.errors import wrong_value
+from keras_sched.hypers import RATE, innermost, known_innermost
 from keras_sched.step.attributes import Replaced, own
 from keras_sched.step.backend import Arguments, ScheduledStep, backend, batches_per_call
 from keras_sched.step.cache import StepKey, cached_step
@@ -70,12 +70,9 @@ class ScheduledFit:
         if not innermost(optimizer) and self.model.built:
             with backend().scope(self.model):
                 optimizer.build(self.model.trainable_variables)  # a function divides the variables among them
-        if not innermost(optimizer):
-            found = "a `MultiOptimizer` that a function divides, and a model that is not built"
-            expected = "its optimizers are not known before the model's variables are"
-            cure = "Build the model first: begin it with `keras.Input`, or call `model.build(input_shape)`."
-            raise wrong_state(found, expected, cure)
-        parts, skips = innermost(optimizer), isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        cure = "Build the model first: begin it with `keras.Input`, or call `model.build(input_shape)`."
+        parts = known_innermost(optimizer, cure)
+        skips = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         new = {id(each): InnerOptimizer(each, skips=skips, part=len(parts) > 1) for each in parts}
         return [self._inner.setdefault(key, each) for key, each in new.items()]
 
@@ -230,7 +227,7 @@ class ScheduledFit:
             self.before_first_batch = None
         for each in self.scheduled():
             shown = each.shown
-            factor = None if shown is None else shown.take_factor()
+            factor = None if shown is None else shown.take_factor(first=self.searching is None and not each.epochs)
             if shown is not None and shown.variable is not None and factor is not None:
                 arguments = backend().replaced(self.model, shown.variable, shown.compiled, arguments)
                 if self.searching is None and factor != 1.0:

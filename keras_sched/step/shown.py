@@ -52,17 +52,17 @@ class ShownRate:
             if not left or self._written is None:
                 self.variable.assign(self.compiled)
 
-    def take_factor(self) -> float | None:
-        """By how much a write since the last call scales the rest of the schedule; `None` where there was none."""
+    def take_factor(self, *, first: bool) -> float | None:
+        """By how much a write since the last call scales the schedule; `None` where there was none."""
         if self._written is None:
             return None
         (rate, shown), self._written = self._written, None
-        if rate and not shown:
-            advise(
-                f"{rate:g} while the schedule is at 0",
-                "a write scales the rest of the schedule, and no factor leads from 0 to another rate: it has no effect",
-                "Let the schedule begin above 0, or give it the rate you want.",
+        if rate > shown and (first or not shown):
+            meaning = "a write scales the rest of the schedule" + (
+                "" if shown else ", and no factor leads from 0 to another"
             )
+            cure = "Leave out the callback that writes it (a `LearningRateScheduler`?), or schedule the rate you want."
+            advise(f"a rate of {rate:g} while the schedule is at {shown:g}", meaning, cure)
         return rate / shown if shown else 1.0
 
     def _assign(self, value: Any) -> Any:

@@ -137,7 +137,7 @@ class Sweep:
         if not last:
             with speaking_as("Sweep"):
                 expected = "the best is one of those"
-                cure = "Sweep over lower rates, for example `over={'lr_max': [1e-4, 3e-4, 1e-3]}`."
+                cure = "Look for a NaN in the data, or sweep over lower rates: `over={'lr_max': [1e-4, 3e-4, 1e-3]}`."
                 raise wrong_state(f"no trial that was trained to its end ({_told(self.trials)})", expected, cure)
         return self.ranked(last)[0]
 

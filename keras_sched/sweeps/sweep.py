@@ -8,11 +8,10 @@ from typing import Any
 
 import keras
 
-from keras_sched.arguments import names_checked
+from keras_sched.arguments import check_cache_dir, names_checked
 from keras_sched.callbacks import OneCycle, Scheduler
 from keras_sched.errors import (
     NoSuggestion,
-    check_cache_dir,
     check_compiled,
     check_data_given,
     check_whole,
