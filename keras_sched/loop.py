@@ -129,7 +129,7 @@ class ScheduledLoop:
         for each in self._inner if kind is None else ():
             each.check_taken()
         taken = max(each.steps_taken() for each in self._inner)
-        if taken > self.steps:
+        if kind is None and taken > self.steps:
             meaning = f"from step {self.steps} on, all train at the schedule's last value"
             advise(f"steps={self.steps} and took {taken}", meaning, f"Pass `steps={taken}`, if you did not mean that.")
         if kind is None and not self.windowed and not taken:

@@ -42,7 +42,7 @@ def _refuse_idle(inner: InnerOptimizer, model: keras.Model, *, searching: bool) 
     listed = ", ".join(f"`{name}`" for name in stepped) or "none"
     expected = f"its schedule had no effect; the model's optimizers that made updates: {listed}"
     example = next(iter(stepped), "model.d_optimizer")
-    cure = f"Pass the optimizer that your `train_step` applies, for example `optimizer={example}`."
+    cure = f"Pass the optimizer that your `train_step` applies, for example `optimizer={example}`, after any `freeze`."
     if searching:
         cure = f"A search is for the optimizer that the model was compiled with: compile with `{example}`."
     raise wrong_state(f"the optimizer `{inner.name}` without one update that took a scheduled value", expected, cure)
