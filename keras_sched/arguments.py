@@ -29,9 +29,10 @@ _OTHERS = {
     "lr_max": ("lr", "end_lr"),
     "max_lr": ("lr_max", "lr", "end_lr"),
     **dict.fromkeys(
-        ("learning_rate", "initial_learning_rate", "init_lr", "peak_lr", "peak_value", "warmup_target"),
+        ("learning_rate", "init_lr", "peak_lr", "peak_value", "warmup_target"),
         ("base_lr", "lr_max", "lr"),
     ),
+    "initial_learning_rate": ("lr_min", "base_lr", "lr_max", "lr"),
     "base_lr": ("lr_min", "lr_max", "lr"),
     **dict.fromkeys(("min_lr", "eta_min", "lr_min"), ("lr_min", "lr_final", "div_final", "start_lr")),
     **dict.fromkeys(("final_lr", "end_lr", "end_value", "end_learning_rate"), ("lr_final", "div_final")),
@@ -47,6 +48,8 @@ _OTHERS = {
     **dict.fromkeys(("t_mult", "t_mul"), ("cycle_mult",)),
     "m_mul": ("cycle_decay",),
     **dict.fromkeys(("cycles", "num_cycles", "cycle_limit", "step_size", "step_size_up"), ("n_cycles",)),
+    **dict.fromkeys(("maximal_learning_rate", "max_learning_rate"), ("lr_max", "lr")),
+    "scale_fn": ("mode",),
     **dict.fromkeys(
         ("steps", "num_steps", "max_steps", "total_iters", "t_max", "t_initial", "num_training_steps"),
         ("total_steps", "num_it", "steps", "steps_per_epoch"),
@@ -72,11 +75,14 @@ _OTHERS = {
 _NOTES = {
     "final_div_factor": "PyTorch's divides the first rate, `div_final` the highest one: multiply it by `div`. ",
     "mode": "Pass `monitor=(name, 'max')`, or 'min'. ",
+    **dict.fromkeys(
+        ("step_size", "step_size_up"), "That is half a cycle in batches: `n_cycles` is all batches / (2 * step_size). "
+    ),
     "alpha": "Keras' is a fraction of the highest rate, `lr_final` a rate: multiply it by `lr_max`. ",
 }
 _OF_FIT = {"last_epoch": "initial_epoch", "start_epoch": "initial_epoch", "epochs": "epochs"}
 
-_COUNTS = frozenset({"step", "steps", "epoch", "iteration", "current_step", "global_step", "batch", "i", "e"})
+_COUNTS = frozenset({"step", "steps", "epoch", "epochs", "iteration", "current_step", "global_step", "batch", "i", "e"})
 """What other libraries call the argument of such a function, and count with."""
 
 

@@ -65,8 +65,8 @@ def fine_tune(
         pct_start, div: of phase two's cycle, as for `OneCycle`.
         lr_max: the rates of phase two, in any of the forms of `OneCycle`, instead of those made of `base_lr`.
         div_final, wd, moms, momentum_correction: of both cycles, as for `OneCycle`.
-        callbacks: further Keras callbacks, in both phases. With a `BackupAndRestore`, a run that was killed in either
-            phase goes on where it was.
+        callbacks: further Keras callbacks, in both phases. With a `BackupAndRestore`, a run that was killed goes on at
+            its last backup; in the first epoch of phase two there is none, and it begins again.
         reset_opt: whether the optimizer's state starts afresh.
         initial_epoch: the epoch to begin at, counted over both phases: from `freeze_epochs` on it is in phase two.
         groups: the parameter groups, as for `freeze_to`; by default 2, the body and the head.

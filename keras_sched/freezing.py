@@ -25,7 +25,7 @@ def freeze_to(model: keras.Model, n: int, *, groups: Groups | None = None, train
     variable that joins would begin at a multiple of its rate.)
 
     Args:
-        model: a built model, compiled or not.
+        model: a built model, compiled or not: the whole one. Of a part of it set `part.trainable = False`, as in Keras.
         n: how many groups are frozen: 0 (none) to G of G (all), or counted from the end, -G to -1.
         groups: a whole number (as in `layer_groups`), a list with a list of layers or of name patterns for each group,
             or a function from a variable to its group. By default what this model was last frozen by, or else 2.

@@ -122,6 +122,8 @@ def _pair(key: tuple[Any, ...], model: keras.Model) -> Target:
     if len(key) != 2 or not isinstance(key[1], str):
         raise wrong_value(shown(key), "it must be a pair of an object and the name of its attribute", _EXAMPLE)
     thing, attribute = key
+    if isinstance(thing, keras.Optimizer) and attribute == "learning_rate":
+        raise wrong_value(f"{thing.name}.{attribute}", "it is an optimizer's", "Pass `{'lr': ...}`, and `optimizer=`.")
     name = getattr(thing, "name", None)
     label = f"{name if isinstance(name, str) else type(thing).__name__}.{attribute}"
     return _target(label, [(thing, attribute)], model)

@@ -142,8 +142,11 @@ def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
 @pytest.mark.parametrize(
     ("call", "meant"),
     [
-        (lambda: ks.Triangular(lr_max=0.1, step_size_up=9), "Did you mean `n_cycles`? "),
-        (lambda: ks.Triangular(lr_max=0.1, step_size=9), "Did you mean `n_cycles`? "),
+        (lambda: ks.Triangular(lr_max=0.1, step_size_up=9), f"Did you mean `n_cycles`? {_NOTES['step_size']}"),
+        (lambda: ks.Triangular(lr_max=0.1, step_size=9), f"Did you mean `n_cycles`? {_NOTES['step_size']}"),
+        (lambda: ks.Triangular(0.1, initial_learning_rate=0.1), "Did you mean `lr_min`? "),
+        (lambda: ks.Triangular(0.1, maximal_learning_rate=0.1), "Did you mean `lr_max`? "),
+        (lambda: ks.Triangular(0.1, scale_fn=abs), "Did you mean `mode`? "),
         (lambda: ks.Triangular(lr_max=0.1, num_cycles=9), "Did you mean `n_cycles`? "),
         (lambda: ks.WarmupCosine(lr_max=0.1, alpha=0.1), f"Did you mean `lr_final`? {_NOTES['alpha']}"),
         (lambda: ks.lr_find(None, [1], epochs=2), "Did you mean `num_it`? "),

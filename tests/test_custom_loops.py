@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 from loops import arrays, batch, gradients, jax_gradients, loss_of, net, without_gradients
-from oracle import largest_difference
+from oracle import largest_difference, mlp
 
-from keras_sched import SchedCos, SchedLin, SchedNo, scheduled
+from keras_sched import OneCycle, SchedCos, SchedLin, SchedNo, scheduled
 
 STEPS = 10
 TOLERANCE = 2e-5
@@ -108,6 +108,16 @@ def test_a_loop_that_is_longer_than_its_schedule_is_said() -> None:
 
     with pytest.warns(UserWarning, match=r"`steps=2 and took 3`; from step 2 on, .* last value. Pass `steps=3`, if"):
         loop()
+
+
+def test_a_callback_inside_a_loop_of_the_same_optimizer_is_an_error() -> None:
+    model = mlp(sgd())
+    before = model.get_weights()
+    with scheduled(model.optimizer, scheds(SGD), steps=STEPS):
+        with pytest.raises(RuntimeError, match=r"`OneCycle` found an optimizer inside `scheduled`.*after the `with`"):
+            model.fit(np.ones((4, 4)), np.ones((4, 1)), verbose=0, callbacks=[OneCycle(0.1)])
+        model.optimizer.apply([keras.ops.zeros(each.shape) for each in before], model.trainable_variables)
+    assert largest_difference(before, model.get_weights()) == 0
 
 
 def test_hps_tells_what_was_used_so_far_by_the_names_given() -> None:

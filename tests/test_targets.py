@@ -696,3 +696,19 @@ def test_a_pattern_that_no_name_is_like_is_looked_for_in_them_as_in_groups():
     ours = ParamScheduler({"noise.stddev": SchedLin(0.1, 0.2), "^encoder/dr.rate": SchedLin(0.1, 0.2)})
     oracle.fit(model, [ours])
     assert set(ours.hps) == {"noise.stddev", "^encoder/dr.rate"}
+
+
+def test_an_optimizers_rate_is_told_to_go_by_its_name():
+    model = make()
+    model.second = keras.optimizers.Adam(0.01)
+    with pytest.raises(ValueError, match=r"adam\w*.learning_rate`; it is an optimizer's. Pass .* and `optimizer=`"):
+        oracle.fit(model, [ParamScheduler({(model.second, "learning_rate"): RISING})], EPOCHS)
+
+
+def test_an_attribute_that_a_recurrent_layer_has_in_its_cell_is_named():
+    model = keras.Sequential(
+        [keras.Input((4, 2)), keras.layers.LSTM(3, dropout=0.5, name="lstm"), keras.layers.Dense(1)]
+    )
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"Did you mean `cell\.dropout`"):
+        model.fit(np.ones((4, 4, 2)), np.ones((4, 1)), verbose=0, callbacks=[ParamScheduler({"lstm.dropout": RISING})])

@@ -221,6 +221,8 @@ class Scheduler(OfKnownLength):
         return len(divided), {id(variable): number for number, group in enumerate(divided) for variable in group}
 
     def _scheduled_optimizer(self, model: keras.Model) -> keras.Optimizer:
+        if "stateless_apply" in vars(self.optimizer or getattr(model, "optimizer", None) or self):
+            raise wrong_state("an optimizer inside `scheduled`", "it has its values", "Call `fit` after the `with`.")
         if self.optimizer is not None:
             return self.optimizer
         check_compiled(model)

@@ -53,7 +53,7 @@ def one_cycle(
     check_positive("div_final", div_final, "what `lr_max` is divided by at the end", "1e5")
     check_fraction("pct_start", pct_start, _RISE)
     if min(div, div_final) < 1:
-        advise(f"div={div!r}, div_final={div_final!r}", "below 1 it gives a rate above `lr_max`", "Pass `div=25`.")
+        advise(f"div={div!r}, div_final={div_final!r}", "below 1 it gives a rate above `lr_max`", "Pass one above 1.")
     three_moms = None if moms is None else _moms(moms)
     if three_phase:
         return _three_phases(top, (div, div_final), pct_start, three_moms)

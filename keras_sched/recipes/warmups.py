@@ -136,6 +136,5 @@ def _warmup(lr_max: Any, warmup: Any, lr_final: Any, *, zero: bool = True) -> tu
     top, last = checked_rates("lr_max", lr_max), checked_rates("lr_final", lr_final, zero=zero)
     common_groups(lr_max=top, lr_final=last)
     if (last > top).any():
-        cure = "Pass a rate below `lr_max`; a fraction of it, Keras' `alpha`, is to be multiplied by it."
-        advise(f"lr_final={shown(lr_final)}, lr_max={shown(lr_max)}", "the rate rises at the end", cure)
+        advise(f"lr_final={shown(lr_final)}, lr_max={shown(lr_max)}", "the rate rises at the end", "Pass a lower one.")
     return top, last

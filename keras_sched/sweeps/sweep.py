@@ -68,6 +68,7 @@ def sweep(
         over: {argument of `recipe`: values to try}, every combination of them; by default five rates over a factor of
             ten, around the one that `lr_find` suggests. Of these five one short round leaves out what diverges, and
             three are trained for all epochs: the two next to the middle one, then the one beyond the better of them.
+            A dictionary without a rate trains at the compiled one: `{"lr_max": [found.lr], "pct_start": [0.1, 0.3]}`.
         recipe: what makes the schedule of the arguments: a callback of this library, or a function that returns one, or
             {hyper-parameter: annealer}, as `one_cycle` does.
         finalists: how many candidates the last round has, at least 1.
