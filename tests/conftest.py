@@ -21,7 +21,7 @@ from oracle import KERAS
 
 HERE = Path(__file__).parent
 
-if keras.backend.backend() == "jax":  # what one test compiled is there for the next: the suite takes half the time
+if keras.backend.backend() == "jax":  # what one test compiled is there for the next
     import jax
 
     COMPILED = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)

@@ -53,14 +53,12 @@ class ShownRate:
                 self.variable.assign(self.compiled)
 
     def take_factor(self, *, first: bool) -> float | None:
-        """By how much a write since the last call scales the schedule; `None` where there was none."""
+        """The factor of a write since the last call, or `None`; one up before the `first` batch is warned of."""
         if self._written is None:
             return None
         (rate, shown), self._written = self._written, None
         if rate > shown and (first or not shown):
-            meaning = "a write scales the rest of the schedule" + (
-                "" if shown else ", and no factor leads from 0 to another"
-            )
+            meaning = "a write scales the rest" + ("" if shown else ", and no factor leads from 0 to another")
             cure = "Leave out the callback that writes it (a `LearningRateScheduler`?), or schedule the rate you want."
             advise(f"a rate of {rate:g} while the schedule is at {shown:g}", meaning, cure)
         return rate / shown if shown else 1.0
