@@ -4,6 +4,7 @@ Sizes that do not fit a small machine are asked for with `--variables` and `--we
 """
 
 import argparse
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -98,6 +99,7 @@ def look_rows(steps: int) -> list[list[Any]]:
 
 def first_batch(layers: int, groups: int) -> float:
     """Seconds of the first batch, which is traced and compiled where the backend compiles; 0 groups is plain Keras."""
+    sys.setrecursionlimit(max(1000, 20 * layers))  # Keras goes from layer to layer by recursion
     model = network(layers)
     model.compile(keras.optimizers.AdamW(1e-3), loss="mse")
     x, y = np.zeros((8, 16), np.float32), np.zeros((8, 1), np.float32)
@@ -139,7 +141,7 @@ def copy_rows(sizes: list[int]) -> list[list[Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variables", type=int, nargs="*", default=[20, 200])
+    parser.add_argument("--variables", type=int, nargs="*", default=[20, 200, 1000])
     parser.add_argument("--weights", type=int, nargs="*", default=[1_000_000, 25_000_000])
     parser.add_argument("--steps", type=int, default=10**6, help="of what is looked through row by row")
     options = parser.parse_args()

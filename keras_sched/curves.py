@@ -51,6 +51,8 @@ def check_scheds(scheds: Any) -> dict[str, Any]:
     if not isinstance(scheds, Mapping) or not all(isinstance(name, str | tuple) for name in scheds):
         expected = "it must be a dictionary from the name of a hyper-parameter to an annealer"
         cure = "Pass for example `{'lr': SchedCos(0.1, 0.0)}`, or a recipe: `one_cycle(0.1)`."
+        if hasattr(scheds, "plot_sched"):
+            cure = "A callback has a plot of its own: `callback.plot_sched()`."
         raise wrong_type(f"scheds={shown(scheds)}", expected, cure)
     if not scheds:
         raise wrong_value("scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`.")
@@ -89,7 +91,9 @@ def curves_of(
     for name, sched in scheds.items():
         if columns and name in columns:
             attribute, name = columns[name]  # noqa: PLW2901 - the rest speaks of it by that name
-            _check_one_value(name, sched)
+            if differs_by_group(sched):
+                found = f"{name} with {_wanted(sched)} values"
+                raise wrong_value(found, "parameter groups have no part in it", "Give it one annealer.")
         else:
             attribute = attribute_of(_optimizers(name), optimizer)
         if attribute in curves:
@@ -140,12 +144,6 @@ def _optimizers(name: Any) -> str:
         return name
     cure = "Schedule it in `fit`, with `ParamScheduler`; in a loop of your own set it before each step."
     raise wrong_value(shown(name), "only the optimizer's hyper-parameters can be scheduled here", cure)
-
-
-def _check_one_value(name: str, sched: Any) -> None:
-    if differs_by_group(sched):
-        cure = "Give it one annealer."
-        raise wrong_value(f"{name} with {_wanted(sched)} values", "parameter groups have no part in it", cure)
 
 
 def _annealers(name: str, sched: Any) -> Any:

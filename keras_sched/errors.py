@@ -105,7 +105,7 @@ def did_you_mean(name: Any, known: Collection[str], aliases: Mapping[str, str] |
     return f"Did you mean `{near[0]}`? " if near else ""
 
 
-def check_no_named_tuple(name: str, value: Any) -> None:
+def check_rate(name: str, value: Any) -> None:
     """Refuse a named tuple for a learning rate: the result of `lr_find` does not have one number per group."""
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         first = "lr" if hasattr(value, "lr") else next(iter(getattr(value, "_fields", ())), "valley")
@@ -150,6 +150,12 @@ def check_compiled(model: Any) -> None:
         found = f"the model `{getattr(model, 'name', model)}`, which is not compiled"
         cure = "Compile it first: `model.compile(optimizer='adam', loss=...)`."
         raise wrong_state(found, "it trains with the optimizer and the loss it was compiled with", cure)
+
+
+def check_free(optimizer: Any) -> None:
+    """Raise inside the `with scheduled(...)` of the optimizer."""
+    if "stateless_apply" in vars(optimizer):
+        raise wrong_state("an optimizer inside `scheduled`", "it has its values", "Leave that `with` first.")
 
 
 def check_data_given(x: Any) -> None:

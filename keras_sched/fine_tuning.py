@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_sched.arguments import names_checked
 from keras_sched.callbacks import DEFAULT_MOMS, OneCycle
-from keras_sched.errors import advise, check_compiled, check_no_named_tuple, check_positive, check_whole
+from keras_sched.errors import advise, check_compiled, check_positive, check_rate, check_whole
 from keras_sched.fit import History, as_list, fit_with
 from keras_sched.freezing import DIVIDED, freeze_to, is_frozen, reset_optimizer
 from keras_sched.groups import Groups, resolve_groups
@@ -94,7 +94,7 @@ def fine_tune(
     check_whole("epochs", epochs, "the epochs of the unfrozen phase")
     check_whole("freeze_epochs", freeze_epochs, "the epochs of the frozen phase", 1, least=0)
     check_whole("initial_epoch", initial_epoch, "the epoch to begin at", 0, least=0)
-    check_no_named_tuple("base_lr", base_lr)
+    check_rate("base_lr", base_lr)
     check_positive("base_lr", base_lr, "the learning rate of the head", "2e-3")
     check_positive("lr_mult", lr_mult, "the ratio of the last group's rate to the first one's", "100")
     check_compiled(model)

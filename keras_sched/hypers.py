@@ -7,8 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_sched import errors
-from keras_sched.errors import check_no_named_tuple, did_you_mean, is_number, shown, wrong_type, wrong_value
+from keras_sched.errors import advise, check_rate, did_you_mean, is_number, shown, wrong_state, wrong_type, wrong_value
 
 LearningRate = float | slice | Sequence[float]
 
@@ -45,7 +44,7 @@ def known_innermost(optimizer: keras.Optimizer, cure: str) -> list[keras.Optimiz
     if found := innermost(optimizer):
         return found
     state = "a `MultiOptimizer` that a function divides, and that is not built"
-    raise errors.wrong_state(state, "its optimizers are not known before the model's variables are", cure)
+    raise wrong_state(state, "its optimizers are not known before the model's variables are", cure)
 
 
 def is_object(column: str) -> bool:
@@ -137,7 +136,7 @@ def learning_rates(
         example: a rate to name in the message of an error.
 
     """
-    check_no_named_tuple(argument, value)
+    check_rate(argument, value)
     if isinstance(value, Mapping):
         expected = "it must be a learning rate, and this is a recipe: {hyper-parameter: annealer}"
         raise wrong_type(f"{argument}={shown(value)}", expected, "Pass the recipe to `ParamScheduler`.")
@@ -184,6 +183,9 @@ def _spread_slice(value: slice, groups: int, argument: str) -> list[Any]:
         return [low] * groups  # refused by the caller's check, in the same words as any rate
     if groups == 1:
         return [high]
+    if low > high:
+        found = "its first group, of the first layers, has the highest rate"
+        advise(f"{argument}={shown(value)}", found, f"Pass `slice({high}, {low})`, if you did not mean that.")
     ratio = (high / low) ** (1 / (groups - 1))
     return [low * ratio**group for group in range(groups - 1)] + [high]
 

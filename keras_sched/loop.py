@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_sched.arguments import names_checked
 from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group, groups_of
-from keras_sched.errors import advise, check_whole, speaking_as, wrong_state, wrong_type, wrong_value
+from keras_sched.errors import advise, check_free, check_whole, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import divide_variables
 from keras_sched.hypers import known_innermost
 from keras_sched.step import InnerOptimizer, backend
@@ -106,8 +106,7 @@ class ScheduledLoop:
 
     @speaking_as("scheduled")
     def __enter__(self) -> Self:
-        if self.inside:
-            raise wrong_state("a loop inside itself", "its rows are counted once", "Make a second one.")
+        check_free(self.optimizer)
         if backend().being_traced(()):
             cure = "Write the `with` around the loop, and pass the step `s.window()`."
             raise wrong_state("a `with` inside a compiled step", "it is entered once, while that is compiled", cure)

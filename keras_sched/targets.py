@@ -98,7 +98,8 @@ def _meant(key: str, model: keras.Model) -> list[str]:
     """The keys that end with `key`, each as one types it."""
     layers = [each for each in layers_of(model) if key in _numeric(each) or is_number(vars(each).get(key))]
     losses = [] if getattr(model, "loss", None) is None else _losses(key, model)
-    weights = [each for each in _outputs(losses) if key in (each, "loss_weights", "loss_weight")]
+    output = key.rpartition("_")[0] if key.endswith("loss") else key  # `NAME_loss`, as in the logs
+    weights = [each for each in _outputs(losses) if each == output or key in ("loss_weights", "loss_weight")]
     of_losses = [key] if any(key in loss_numbers(loss) for _, loss in losses) else []
     rates = [each for each in layers_of(model) if key in ("dropout", each.name) and "rate" in _numeric(each)]
     variables = [each.name for each in model.non_trainable_variables if not len(each.shape)]
@@ -191,6 +192,11 @@ def _check(label: str, thing: Any, attribute: str, value: Any) -> None:
     """Refuse an attribute that the step does not read as a number from batch to batch."""
     numbers = _numeric(thing) + [f"cell.{name}" for name in _numeric(getattr(thing, "cell", None))]  # recurrent
     who = f"`{attribute}` of `{getattr(thing, 'name', type(thing).__name__)}`"
+    draws = isinstance(thing, keras.Layer) and "seed" in signature(type(thing).__init__).parameters
+    if draws and is_number(value) and not value and not hasattr(thing, "seed_generator"):
+        kind = type(thing).__name__
+        expected = f"{who} is 0, and a {kind} made with 0 has no random numbers"
+        raise wrong_value(repr(label), expected, f"Make it with another, for example `{kind}(0.1)`.")
     if isinstance(value, int) and not isinstance(value, bool):
         expected = f"{who} is the whole number {value}, as sizes are, which are settled when the step is made"
         cure = f"Where it is a hyper-parameter, make it a float first: {float(value)}."
@@ -199,26 +205,16 @@ def _check(label: str, thing: Any, attribute: str, value: Any) -> None:
         listed = f"those which can be scheduled are {', '.join(numbers)}" if numbers else "it has none"
         meant = did_you_mean(attribute, numbers)
         raise wrong_value(repr(label), f"{who} is no numeric attribute; {listed}", f"{meant}{_EXAMPLE}")
-    draws = isinstance(thing, keras.Layer) and "seed" in signature(type(thing).__init__).parameters
-    if draws and not value and not hasattr(thing, "seed_generator"):
-        kind = type(thing).__name__
-        expected = f"{who} is 0, and a {kind} made with 0 has no random numbers"
-        raise wrong_value(repr(label), expected, f"Make it with another, for example `{kind}(0.1)`.")
 
 
 def _numeric(thing: Any) -> list[str]:
     """The attributes that can be scheduled, in alphabetical order."""
-    if thing is None or not hasattr(thing, "__dict__"):
+    if not hasattr(thing, "__dict__"):
         return []
-    own = {name: value for name, value in vars(thing).items() if not name.startswith("_")}
-    of_class = {
-        name: value for kind in type(thing).__mro__ for name, value in vars(kind).items() if not name.startswith("_")
-    }
-    return sorted(
-        name
-        for name, value in {**of_class, **own}.items()
-        if isinstance(value, keras.Variable) or (is_number(value) and not isinstance(value, int))
-    )
+    found = dict(each for place in (*reversed(type(thing).__mro__), thing) for each in vars(place).items())
+    numbers = [name for name, value in found.items() if is_number(value) and not isinstance(value, int)]
+    variables = [name for name, value in found.items() if isinstance(value, keras.Variable)]
+    return sorted(name for name in numbers + variables if not name.startswith("_"))
 
 
 def _variable(variable: keras.Variable, label: str, model: keras.Model) -> keras.Variable:
@@ -251,15 +247,16 @@ def _loss(key: str, rest: str, model: keras.Model) -> Target:
     known = sorted({name for loss in chosen for name, value in loss_numbers(loss).items() if name != "axis"})
     if attribute not in known:
         listed = f"the compiled loss has {', '.join(known)}" if known else "the compiled loss has no numeric attribute"
-        having = [name for name, kind in vars(keras.losses).items() if attribute in _arguments(kind)]
+        having = [name for name, kind in vars(keras.losses).items() if is_number(_arguments(kind).get(attribute))]
         example = f"{having[0]}({attribute}=...)" if having else "Huber(delta=1.0)"
         cure = f"Compile with a loss that has what is to be scheduled, for example `keras.losses.{example}`."
         raise wrong_value(repr(key), listed, f"{did_you_mean(attribute, known)}{cure}")
     return Target(key, loss=(output or None, attribute))
 
 
-def _arguments(kind: Any) -> Mapping[str, Any]:
-    return signature(kind.__init__).parameters if isinstance(kind, type) else {}
+def _arguments(kind: Any) -> dict[str, Any]:
+    given = signature(kind.__init__).parameters if isinstance(kind, type) else {}
+    return {name: each.default for name, each in given.items()}
 
 
 def _weight(key: str, output: str, model: keras.Model) -> Target:

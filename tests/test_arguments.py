@@ -80,7 +80,7 @@ def test_too_many_arguments_or_too_few(call, says):
     [
         (
             lambda: ks.plot_sched(ks.OneCycle(0.1)),
-            "`scheds=OneCycle(0.1)`; it must be a dictionary .* or a recipe: `one_cycle",
+            "`scheds=OneCycle(0.1)`; it must be a dictionary .* plot of its own: `callback.plot_sched()`",
         ),
         (lambda: ks.ParamScheduler({"lr": ks.sgdr(0.1, n_cycles=2)}), "It is a recipe, .* pass it alone"),
     ],
@@ -214,13 +214,46 @@ def test_what_is_no_callback_says_so_to_keras_too(callbacks):
     [
         (lambda: ks.WarmupCosine(1e-3, lr_final=0.1), "`WarmupCosine` received `lr_final=0.1, .*rises at the end"),
         (lambda: ks.warmup_linear((0.1, 1e-3), lr_final=0.01), "`warmup_linear` .*rises at the end"),
-        (lambda: ks.OneCycle(0.1, div=0.1), "`OneCycle` received `div=0.1, .*a rate above `lr_max`"),
-        (lambda: ks.one_cycle(0.1, div_final=1e-5), "`one_cycle` .*a rate above `lr_max`"),
+        (lambda: ks.OneCycle(0.1, div=0.1), "`OneCycle` received `div=0.1`; .* below 1 it makes that rate the highest"),
+        (lambda: ks.one_cycle(0.1, div_final=1e-5), "`one_cycle` received `div_final=1e-05`; .* that rate the highest"),
+        (lambda: ks.flat_cos(0.1, div_final=0.5), "`flat_cos` received `div_final=0.5`; .* that rate the highest"),
+        (
+            lambda: ks.OneCycle(slice(0.1, 1e-3)),
+            r"`lr_max=slice\(0.1, .*its first group.* Pass `slice\(0.001, 0.1\)`",
+        ),
     ],
 )
 def test_a_rate_above_the_highest_is_said(make, warns):
     with pytest.warns(UserWarning, match=warns):
         make()
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("loss.from_logits", r"the compiled loss has label_smoothing.*for example `keras.losses.Huber"),
+        ("head_loss", r"Did you mean `loss_weights.head`"),
+        ("drop.rate", r"`rate` of `drop` is 0, and a Dropout made with 0 has no random numbers"),
+    ],
+)
+def test_a_key_that_cannot_be_is_answered_with_what_can(key, told):
+    inputs = keras.Input((1,))
+    outputs = keras.layers.Dense(1, name="head")(keras.layers.Dropout(0, name="drop")(inputs))
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match=told):
+        model.fit(np.ones((4, 1)), np.ones((4, 1)), verbose=0, callbacks=[ks.ParamScheduler({key: ks.SchedLin(0, 1)})])
+
+
+def test_a_number_for_an_annealer_is_answered_with_a_constant():
+    with pytest.raises(TypeError, match=r"`lr=0.01`; it must be an annealer.*`SchedNo\(0.01, 0.01\)`"):
+        ks.ParamScheduler({"lr": 0.01})
+
+
+@pytest.mark.parametrize("to", [lambda values: 0, lambda: 0])
+def test_what_logs_is_called_with_two_arguments(to):
+    with pytest.raises(TypeError, match=r"called with a step and a dictionary.*`lambda step, values: ...`"):
+        ks.LogHyperParameters(to)
 
 
 def test_what_is_no_model_is_not_asked_for_its_fit():

@@ -114,7 +114,7 @@ def test_a_callback_inside_a_loop_of_the_same_optimizer_is_an_error() -> None:
     model = mlp(sgd())
     before = model.get_weights()
     with scheduled(model.optimizer, scheds(SGD), steps=STEPS):
-        with pytest.raises(RuntimeError, match=r"`OneCycle` found an optimizer inside `scheduled`.*after the `with`"):
+        with pytest.raises(RuntimeError, match=r"`OneCycle` found an optimizer inside `scheduled`.*Leave that `with`"):
             model.fit(np.ones((4, 4)), np.ones((4, 1)), verbose=0, callbacks=[OneCycle(0.1)])
         model.optimizer.apply([keras.ops.zeros(each.shape) for each in before], model.trainable_variables)
     assert largest_difference(before, model.get_weights()) == 0
@@ -163,10 +163,12 @@ def test_a_second_block_begins_anew(same: bool) -> None:
     np.testing.assert_allclose(second.hps["momentum"], fives["momentum"][:3], rtol=1e-12)
 
 
-def test_a_block_inside_itself_is_refused_and_the_outer_one_goes_on() -> None:
+@pytest.mark.parametrize("same", [True, False])
+def test_a_block_inside_itself_or_another_is_refused_and_the_outer_one_goes_on(same: bool) -> None:
     model, optimizer = net(), sgd()
     with scheduled(optimizer, scheds(SGD), steps=STEPS) as s:
-        with pytest.raises(RuntimeError, match="inside itself"), s:
+        inner = s if same else scheduled(optimizer, {"lr": SchedLin(0.4, 0.0)}, steps=STEPS)
+        with pytest.raises(RuntimeError, match="`scheduled` found an optimizer inside `scheduled`"), inner:
             pass
         apply(optimizer, model, 0)
     assert len(s.hps["momentum"]) == 1

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import keras
 import numpy as np
 
-from keras_sched.errors import NoCallback, check_no_named_tuple, shown, speaking_as, wrong_type, wrong_value
+from keras_sched.errors import NoCallback, check_rate, shown, speaking_as, wrong_type, wrong_value
 
 Ends: TypeAlias = float | Sequence[float] | np.ndarray
 
@@ -153,7 +153,7 @@ def _positions(pos: Any) -> np.ndarray:
 
 def checked_ends(name: str, value: Any) -> float | tuple[float, ...]:
     """`value` as a float, or as one float per parameter group; raise unless all are finite numbers."""
-    check_no_named_tuple(name, value)
+    check_rate(name, value)
     if isinstance(value, slice):
         expected = "an annealer or a recipe does not know how many parameter groups there are"
         cure = (

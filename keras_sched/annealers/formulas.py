@@ -75,7 +75,7 @@ class SchedCos(Formula):
         >>> SchedCos(0.1, 0)([0, 0.5, 1]).round(6).tolist()
         [0.1, 0.05, 0.0]
 
-    From Loshchilov and Hutter, "SGDR" (2017); the formula is that of fastai's `SchedCos`.
+    From Loshchilov and Hutter, "SGDR" (2016); the formula is that of fastai's `SchedCos`.
     """
 
     def _between(self, ops: Any, pos: Any, constants: tuple[Any, ...]) -> Any:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from keras_sched.annealers.base import Annealer, Between, Ends, computing_dtype
-from keras_sched.errors import shown, speaking_as, wrong_type, wrong_value
+from keras_sched.errors import is_number, shown, speaking_as, wrong_type, wrong_value
 
 
 @speaking_as("annealer")
@@ -174,7 +174,7 @@ def as_annealer(name: str, sched: Any, typed: Any = None) -> Annealer:
         return PlainFunction(sched)
     received = sched.__name__ if isinstance(sched, type) else shown(sched if typed is None else typed)
     expected = "it must be an annealer, or a function of the position"
-    cure = "Pass for example `SchedCos(0.1, 0)`."
+    cure = f"Pass for example `{f'SchedNo({sched}, {sched})' if is_number(sched) else 'SchedCos(0.1, 0)'}`."
     if isinstance(sched, Mapping):
         cure = "It is a recipe, and those are dictionaries already: pass it alone, `ParamScheduler(one_cycle(0.1))`."
     if counts_steps:

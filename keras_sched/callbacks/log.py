@@ -1,11 +1,13 @@
 """`LogHyperParameters`: every batch's values, written at each epoch's end."""
 
+import contextlib
 import csv
 import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +193,12 @@ class _Events:
 
 def _checked(to: Any) -> Any:
     if callable(to):
+        with contextlib.suppress(ValueError):  # of what has no signature
+            try:
+                signature(to).bind(0, {})
+            except TypeError as error:
+                expected = "it is called with a step and a dictionary of its values"
+                raise wrong_type(f"to={shown(to)}", expected, "Pass for example `lambda step, values: ...`.") from error
         return to
     if not isinstance(to, str | os.PathLike):
         expected = "it must be a folder, a path that ends in `.csv`, or a function of a step and its values"

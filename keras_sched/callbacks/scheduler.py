@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from keras_sched.callbacks.length import OfKnownLength
 from keras_sched.callbacks.log import prefix
 from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group
-from keras_sched.errors import advise, check_compiled, shown, speaking_as, wrong_state, wrong_type, wrong_value
+from keras_sched.errors import advise, check_compiled, check_free, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost, is_object
 from keras_sched.step import InnerOptimizer, ScheduledFit, Target
-from keras_sched.table import RowValues
 from keras_sched.targets import check_values, columns_of, targets_of
 from keras_sched.updates import check_updates
 
@@ -36,7 +35,10 @@ class Scheduler(OfKnownLength):
 
     def _settle(self) -> None:
         super()._settle()
-        _check_optimizer(self.optimizer)
+        if self.optimizer is not None and not isinstance(self.optimizer, keras.Optimizer):
+            expected = "it must be one of the optimizers that the model's `train_step` applies"
+            cure = "Pass for example `optimizer=model.d_optimizer`, or leave it out for the compiled one."
+            raise wrong_type(f"optimizer={self.optimizer!r:.80}", expected, cure)
         self._total: int | None = None
         self._total_before: int | None = None  # in the fit before, of the same callback
         self._fit: ScheduledFit | None = None
@@ -191,7 +193,7 @@ class Scheduler(OfKnownLength):
         curves, names = curves_of(scheds, optimizer, total, groups, columns)
         check_values(curves, targets, total)
         if first:
-            curves = {name: _later(curve, first) for name, curve in curves.items()}
+            curves = {name: lambda rows, of=of: of(np.maximum(rows - first, 0)) for name, of in curves.items()}
         if self.momentum_correction:
             self._check_correction(optimizer)
         own = {attribute: name for attribute, name in names.items() if not is_object(attribute)}
@@ -221,11 +223,11 @@ class Scheduler(OfKnownLength):
         return len(divided), {id(variable): number for number, group in enumerate(divided) for variable in group}
 
     def _scheduled_optimizer(self, model: keras.Model) -> keras.Optimizer:
-        if "stateless_apply" in vars(self.optimizer or getattr(model, "optimizer", None) or self):
-            raise wrong_state("an optimizer inside `scheduled`", "it has its values", "Call `fit` after the `with`.")
         if self.optimizer is not None:
+            check_free(self.optimizer)
             return self.optimizer
         check_compiled(model)
+        check_free(model.optimizer)
         if model.built and model.weights and not model.trainable_variables:
             found = f"the model `{model.name}`, of which no variable trains"
             raise wrong_state(found, "a schedule would change nothing", "Call `unfreeze(model)` first.")
@@ -258,18 +260,6 @@ class Scheduler(OfKnownLength):
             cure = "Train that in a fit of its own, or another model in it."
             raise wrong_state("a schedule that has ended before its fit", expected, cure)
         return self._fit
-
-
-def _check_optimizer(optimizer: Any) -> None:
-    if optimizer is not None and not isinstance(optimizer, keras.Optimizer):
-        expected = "it must be one of the optimizers that the model's `train_step` applies"
-        cure = "Pass for example `optimizer=model.d_optimizer`, or leave it out for the compiled one."
-        raise wrong_type(f"optimizer={shown(optimizer)}", expected, cure)
-
-
-def _later(curve: RowValues, first: int) -> RowValues:
-    """A curve that begins at row `first`."""
-    return lambda rows: curve(np.maximum(rows - first, 0))
 
 
 def _told_apart(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:

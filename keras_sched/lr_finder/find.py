@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_sched.arguments import names_checked
-from keras_sched.errors import check_compiled, shown, wrong_type
+from keras_sched.errors import check_compiled, shown
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 from keras_sched.lr_finder.data import can_shuffle, check_data, check_ran, check_repeatable, enough, is_generator
@@ -170,8 +170,6 @@ def _checked_model(model: Any) -> keras.Model:
     wrapped = getattr(model, "module", None)
     if not isinstance(model, keras.Model) and isinstance(wrapped, keras.Model):
         model = wrapped
-    if not isinstance(model, keras.Model):
-        raise wrong_type(shown(model), "it searches with a Keras model", "Pass one that is compiled.")
     check_compiled(model)
     return model
 

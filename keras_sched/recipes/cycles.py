@@ -35,7 +35,7 @@ def sgdr(
         >>> sgdr(0.1, n_cycles=2, cycle_decay=0.5)["lr"]([0, 1 / 3, 1]).tolist()
         [0.1, 0.05, 0.0]
 
-    From Loshchilov and Hutter, "SGDR" (2017), with fastai's names.
+    From Loshchilov and Hutter, "SGDR" (2016), with fastai's names.
     """
     check_share("warmup", warmup, "the fraction of each cycle spent rising", "0.1", callback="SGDR")
     return restarts(lr_max, n_cycles, cycle_mult, cycle_decay, lambda _: warmup)
@@ -86,7 +86,7 @@ def triangular(
         >>> triangular(0, 1, n_cycles=2, mode="triangular2")["lr"]([0, 0.25, 0.5, 0.75, 1]).tolist()
         [0.0, 1.0, 0.0, 0.5, 0.0]
 
-    From Smith, "Cyclical Learning Ends for Training Neural Networks" (2017).
+    From Smith, "Cyclical Learning Rates for Training Neural Networks" (2015).
     """
     low, top = checked_rates("lr_min", lr_min, zero=True), checked_rates("lr_max", lr_max)
     common_groups(lr_min=low, lr_max=top)

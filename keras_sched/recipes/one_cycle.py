@@ -46,14 +46,12 @@ def one_cycle(
         >>> [round(scheds["lr"](pos), 9) for pos in (0, 0.25, 1)], scheds["mom"](0.25)
         ([0.004, 0.1, 1e-06], 0.85)
 
-    From Smith and Topin, "Super-Convergence" (2018), with fastai's cosines; three phases as PyTorch's `OneCycleLR`.
+    From Smith and Topin, "Super-Convergence" (2017), with fastai's cosines; three phases as PyTorch's `OneCycleLR`.
     """
     top = checked_rates("lr_max", lr_max)
-    check_positive("div", div, "what `lr_max` is divided by at the start", "25")
-    check_positive("div_final", div_final, "what `lr_max` is divided by at the end", "1e5")
+    _check_div("div", div, "what `lr_max` is divided by at the start", "25")
+    _check_div("div_final", div_final, "what `lr_max` is divided by at the end", "1e5")
     check_fraction("pct_start", pct_start, _RISE)
-    if min(div, div_final) < 1:
-        advise(f"div={div!r}, div_final={div_final!r}", "below 1 it gives a rate above `lr_max`", "Pass one above 1.")
     three_moms = None if moms is None else _moms(moms)
     if three_phase:
         return _three_phases(top, (div, div_final), pct_start, three_moms)
@@ -98,9 +96,15 @@ def flat_cos(lr: Ends, *, div_final: float = 1e5, pct_start: float = 0.75) -> di
     After fastai's `fit_flat_cos`.
     """
     flat = checked_rates("lr", lr)
-    check_positive("div_final", div_final, "what `lr` is divided by at the end", "1e5")
+    _check_div("div_final", div_final, "what `lr` is divided by at the end", "1e5")
     check_fraction("pct_start", pct_start, "the fraction of training at the constant rate", "0.75")
     return {"lr": combine_scheds([pct_start, 1 - pct_start], [SchedNo(flat, flat), SchedCos(flat, flat / div_final)])}
+
+
+def _check_div(name: str, div: Any, meaning: str, example: str) -> None:
+    check_positive(name, div, meaning, example)
+    if div < 1:
+        advise(f"{name}={div!r}", f"it is {meaning}: below 1 it makes that rate the highest", "Pass one above 1.")
 
 
 def _moms(moms: Any) -> list[float]:

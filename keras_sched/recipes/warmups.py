@@ -84,7 +84,7 @@ def warmup_cosine(lr_max: Ends, *, warmup: float = 0.05, lr_final: float = 0.0) 
         >>> warmup_cosine(0.1)["lr"]([0, 0.05, 1]).tolist()
         [0.0, 0.1, 0.0]
 
-    From Goyal et al., "Accurate, Large Minibatch SGD" (2017), and Loshchilov and Hutter, "SGDR" (2017).
+    From Goyal et al., "Accurate, Large Minibatch SGD" (2017), and Loshchilov and Hutter, "SGDR" (2016).
     """
     top, last = _warmup(lr_max, warmup, lr_final)
     return {"lr": combine_scheds([warmup, 1 - warmup], [SchedLin(0.0, top), SchedCos(top, last)])}
