@@ -347,6 +347,28 @@ def test_a_pure_precision_trains_under_every_usual_schedule(name: str, policy: A
     assert all(str(weight.dtype) == name for weight in model.trainable_variables)
 
 
+def nadam() -> keras.Optimizer:
+    return keras.optimizers.Nadam(0.01, epsilon=1e-2)
+
+
+def ftrl() -> keras.Optimizer:
+    return keras.optimizers.Ftrl(0.5, l1_regularization_strength=0.01)
+
+
+L1 = {"l1_regularization_strength": (0.0, 0.5), "learning_rate": (0.5, 0.1)}
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "ranges", "tolerance"),
+    [("float16", nadam, RANGES, 5e-3), ("float16", ftrl, L1, 5e-3), ("float64", ftrl, L1, 1e-6)],
+)
+def test_a_number_has_the_type_of_the_variable_that_it_meets(
+    name: str, make: Make, ranges: Ranges, tolerance: float, policy: Any
+) -> None:
+    policy(name)
+    check(make, ranges, tolerance=tolerance)
+
+
 def with_an_infinite_batch(which: int) -> tuple[np.ndarray, np.ndarray]:
     """The usual data, with one batch whose loss overflows half precision."""
     x, y = data()

@@ -54,9 +54,8 @@ class _ByGroup:
             put(self.optimizer, "_model_variables_moving_average", averages)
 
     def clip(self, grads: Any) -> list[Any]:
-        # JAX 0.10 refuses an object with `__jax_array__` inside `jnp.clip`, so the limit goes in as a tensor.
-        limit = getattr(self.optimizer.clipvalue, "value", self.optimizer.clipvalue)
-        limits: list[Any] = [None if each is None else ops.cast(limit, each.dtype) for each in grads]
+        limit: Any = self.optimizer.clipvalue
+        limits = [None if each is None else ops.cast(limit, each.dtype) for each in grads]
         return [each if each is None else ops.clip(each, -top, top) for each, top in zip(grads, limits, strict=True)]
 
     def _own(self, method: str) -> Callable[..., Any]:

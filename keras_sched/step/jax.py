@@ -2,7 +2,7 @@
 
 import itertools
 from collections import UserList
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -71,10 +71,9 @@ class JaxStep(WindowedStep):
     def mend(self, arguments: Arguments, result: Any) -> None:
         """Reattach the values that Keras took off the model's variables: 3.15 loses them where a first step dies."""
         state = arguments[0] if result is None else result[1]
-        for variables, values in zip(_parts(self.model), state, strict=True):
-            for variable, value in zip(variables, values, strict=True):
-                if variable._value is None and not value.is_deleted():
-                    variable.assign(value)
+        for variable, value in zip(itertools.chain(*_parts(self.model)), itertools.chain(*state), strict=True):
+            if variable._value is None and not value.is_deleted():
+                variable.assign(value)
         optimizer = self.model.optimizer
         if self.searching and isinstance(optimizer, keras.Optimizer):
             # Keras 3.15 goes on to copy the averages over the weights (`use_ema`), which were put back.
@@ -192,8 +191,10 @@ class JaxBackend(Backend):
             return whole or tuple(part.indices(size)[0] for part, size in zip(index, shape, strict=True))
 
         shards = [(True, value)] if whole else [(corner(shard.index), shard.data) for shard in value.addressable_shards]
+        # On the CPU NumPy looks into JAX's own memory, which the next step is given to write into.
+        copy = True if all(device.platform == "cpu" for device in value.devices()) else None
         # `addressable_data(0)` is an array of its own: NumPy's copy of it, which JAX keeps on it, dies with it.
-        parts = {key: _host(shard.addressable_data(0)) for key, shard in dict(shards).items()}
+        parts = {key: np.array(shard.addressable_data(0), copy=copy) for key, shard in dict(shards).items()}
         keys = list(parts)
 
         def put_back(arrays: Arrays) -> None:
@@ -226,12 +227,10 @@ class JaxBackend(Backend):
         return (tuple(type(part)([new if each is before else each for each in part]) for part in state), *others)
 
 
-def _parts(model: keras.Model) -> Iterator[list[keras.Variable]]:
+def _parts(model: keras.Model) -> list[list[keras.Variable]]:
     """The variables of a state's four parts."""
-    yield model.trainable_variables
-    yield model.non_trainable_variables
-    yield model.optimizer.variables
-    yield model.metrics_variables
+    own = [model.trainable_variables, model.non_trainable_variables]
+    return [*own, model.optimizer.variables, model.metrics_variables]
 
 
 def _find(model: keras.Model, variable: keras.Variable, state: Any) -> Any:
@@ -247,8 +246,3 @@ def _with_sharding(array: Any) -> Any:
         return array
     layout = keras.distribution.TensorLayout([None] * np.ndim(array), distribution.device_mesh)
     return keras.distribution.distribute_tensor(jax.numpy.asarray(array), layout)
-
-
-def _host(array: Any) -> NDArray[Any]:
-    # On the CPU NumPy looks into JAX's own memory, which the next step is given to write into.
-    return np.array(array, copy=True if all(device.platform == "cpu" for device in array.devices()) else None)

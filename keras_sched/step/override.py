@@ -10,6 +10,7 @@ import keras
 from keras_sched.hypers import is_object
 from keras_sched.step.attributes import Replaced, slot
 from keras_sched.step.groups import methods
+from keras_sched.step.proxy import Proxy
 from keras_sched.table import Values
 
 
@@ -64,10 +65,19 @@ class Override:
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """What `optimizer.apply` is while installed."""
         original = self._original or type(self.optimizer).apply.__get__(self.optimizer)
-        values = {name: value for name, value in self.read(self.updates).items() if not is_object(name)}
+        trained = trainable_variables or self.optimizer._trainable_variables
+        kinds = {keras.backend.standardize_dtype(variable.dtype) for variable in trained}
+        read = {name: some for name, some in self.read(self.updates).items() if not is_object(name)}
+        values = {name: [_typed(value, name, kinds) for value in some] for name, some in read.items()}
         self._batch.updates = self.updates + 1
         self.used = True
         changes = {slot(name): of_groups[-1] for name, of_groups in values.items()}
         changes |= methods(self.optimizer, self.groups, self.group_of, values)
         with self._values.during([(self.optimizer, name, value) for name, value in changes.items()]):
             original(grads, trainable_variables)
+
+
+def _typed(value: Any, name: str, kinds: set[str]) -> Any:
+    """A value in the type of the variables, as TensorFlow needs it; a tensor where JAX 0.10 clips with nothing else."""
+    value = value.cast(*kinds) if isinstance(value, Proxy) and len(kinds) == 1 else value
+    return getattr(value, "value", value) if name in ("clipvalue", "l1_regularization_strength") else value

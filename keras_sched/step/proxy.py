@@ -31,6 +31,10 @@ class Proxy:
     dtype = property(operator.attrgetter("value.dtype"))
     shape = property(operator.attrgetter("value.shape"))
 
+    def cast(self, dtype: str) -> "Proxy":
+        """The same in another type."""
+        return Proxy(ops.cast(self.value, dtype), ops.cast(self.complement, dtype), self.nominal)
+
     def __jax_array__(self) -> Any:
         return self.value
 

@@ -37,37 +37,10 @@ class Scalar(Proxy):
         made = call(other, mine) if swapped else call(mine, other)
         return _number(made) if number else made
 
-    def __add__(self, other: Any) -> Any:
-        return self._with(operator.add, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return self._with(operator.add, other, swapped=True)
-
-    def __sub__(self, other: Any) -> Any:
-        return self._with(operator.sub, other)
-
     def __rsub__(self, other: Any) -> Any:
         if isinstance(other, int | float) and other == 1:
             return _number(self.complement)
         return self._with(operator.sub, other, swapped=True)
-
-    def __mul__(self, other: Any) -> Any:
-        return self._with(operator.mul, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return self._with(operator.mul, other, swapped=True)
-
-    def __truediv__(self, other: Any) -> Any:
-        return self._with(operator.truediv, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return self._with(operator.truediv, other, swapped=True)
-
-    def __pow__(self, other: Any) -> Any:
-        return self._with(operator.pow, other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return self._with(operator.pow, other, swapped=True)
 
     def __neg__(self) -> Any:
         return _number(-self.value)
@@ -88,25 +61,14 @@ class Scalar(Proxy):
     def __bool__(self) -> bool:
         return self._ask(operator.ne, 0)
 
-    def __eq__(self, other: object) -> Any:
-        return self._ask(operator.eq, other)
 
-    def __ne__(self, other: object) -> Any:
-        return self._ask(operator.ne, other)
-
-    def __lt__(self, other: Any) -> Any:
-        return self._ask(operator.lt, other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._ask(operator.le, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._ask(operator.gt, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._ask(operator.ge, other)
-
-
+for _name in ("add", "mul", "pow", "sub", "truediv"):
+    _of = getattr(operator, _name)
+    setattr(Scalar, f"__{_name}__", lambda self, other, of=_of: self._with(of, other))
+    if _name != "sub":
+        setattr(Scalar, f"__r{_name}__", lambda self, other, of=_of: self._with(of, other, swapped=True))
+for _ask in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge):
+    setattr(Scalar, f"__{_ask.__name__}__", lambda self, other, ask=_ask: self._ask(ask, other))
 numbers.Real.register(Scalar)  # TensorFlow's dropout takes a tensor of its input's type only, or else a number
 
 

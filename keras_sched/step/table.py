@@ -8,9 +8,6 @@ from keras_sched.hypers import RATE
 from keras_sched.step.proxy import Proxy
 from keras_sched.table import Table, Values
 
-# Ftrl hands it to `clip`, which takes nothing but tensors on JAX.
-_TENSORS = frozenset({"l1_regularization_strength"})
-
 
 class Layout:
     """The columns of a table's row: what a compiled step, which runs `batches` a call, is made for."""
@@ -39,4 +36,4 @@ class Layout:
     def _value(self, name: str, value: Any, complement: Any) -> Any:
         if name == RATE:
             return (lambda: value) if self.rate_is_callable else value
-        return value if name in _TENSORS else Proxy(value, complement, self.nominal[name])
+        return Proxy(value, complement, self.nominal[name])
