@@ -153,8 +153,7 @@ def digits() -> Any:
     digits: Any = load_digits()
     images = (digits.images[..., None] / 16.0).astype("float32")
     split = train_test_split(images, digits.target, test_size=0.25, random_state=0, stratify=digits.target)
-    x, x_test, y, y_test = split
-    return (x, y), (x_test, y_test)
+    return tuple(split[::2]), tuple(split[1::2])
 
 
 def network(seed: int = 0) -> Any:
@@ -194,9 +193,7 @@ def _needed(row: Runs) -> str:
     """The mean of the epochs to the goal, or how many seeds have not reached it in all of theirs."""
     reached = [each for each in row.epochs if each is not None]
     missed = len(row.epochs) - len(reached)
-    if missed:
-        return f"{missed} of {len(row.epochs)} did not"
-    return f"{statistics.mean(reached):.1f}"
+    return f"{missed} of {len(row.epochs)} did not" if missed else f"{statistics.mean(reached):.1f}"
 
 
 if __name__ == "__main__":

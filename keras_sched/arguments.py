@@ -60,7 +60,10 @@ _OTHERS = {
     **dict.fromkeys(("suggest", "suggestion", "suggestions"), ("suggest_funcs",)),
     **dict.fromkeys(("plot", "show"), ("show_plot",)),
     **dict.fromkeys(("val_data", "valid_data", "val_loader"), ("validation_data",)),
-    **dict.fromkeys(("warmup_steps", "num_warmup_steps", "warmup_ratio", "warmup_iters"), ("warmup", "pct_start")),
+    **dict.fromkeys(
+        ("warmup_steps", "num_warmup_steps", "warmup_ratio", "warmup_iters", "warmup_epochs", "warmup_t"),
+        ("warmup", "pct_start"),
+    ),
     "pct": ("pct_start",),
     **dict.fromkeys(("decay_steps", "num_decay_steps"), ("decay", "total_steps")),
     **dict.fromkeys(("schedule", "schedules", "schedulers"), ("scheds",)),
@@ -75,10 +78,19 @@ _OTHERS = {
 _NOTES = {
     "final_div_factor": "PyTorch's divides the first rate, `div_final` the highest one: multiply it by `div`. ",
     "mode": "Pass `monitor=(name, 'max')`, or 'min'. ",
+    **dict.fromkeys(("warmup_epochs", "warmup_t"), "In batches: `epochs * steps_per_epoch`. "),
     **dict.fromkeys(
         ("step_size", "step_size_up"), "That is half a cycle in batches: `n_cycles` is all batches / (2 * step_size). "
     ),
     "alpha": "Keras' is a fraction of the highest rate, `lr_final` a rate: multiply it by `lr_max`. ",
+}
+_FROM_ABOVE_0 = "For a warm-up that does not begin at 0 take `combine_scheds` with `SchedLin(1e-6, lr)`. "
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("warmup_lr_init", "warmup_init_lr", "warmup_init", "init_value", "warmup_start_lr"), _FROM_ABOVE_0
+    ),
+    **dict.fromkeys(("num_stable_steps", "stable"), "The rate is constant in what `warmup` and `decay` leave. "),
+    "anneal_strategy": "For straight lines take `combine_scheds` with `SchedLin`. ",
 }
 _OF_FIT = {"last_epoch": "initial_epoch", "start_epoch": "initial_epoch", "epochs": "epochs"}
 
@@ -133,6 +145,15 @@ def check_names(
     raise wrong_type(received, f"{nobody} argument of that name", f"{meant}{listed}{handed_on}")
 
 
+def check_call(cls: type, args: Sequence[Any], given: Mapping[str, Any]) -> None:
+    """Raise a `TypeError` where a class is not called as its `__init__` wants it; a copy is made without arguments."""
+    _, *own = signature(cls.__init__).parameters.items()
+    with speaking_as(cls.__name__):
+        check_names(given, dict(own))
+        if args or given:
+            check_count(args, given, dict(own))
+
+
 def check_count(args: Sequence[Any], given: Mapping[str, Any], own: Mapping[str, Parameter]) -> None:
     """Raise a `TypeError` where there are more arguments without a name than it takes, or one is missing or twice."""
     if any(each.kind is Parameter.VAR_POSITIONAL for each in own.values()):
@@ -158,6 +179,8 @@ def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str], *
         return f"To schedule it put it in the dictionary `scheds`: `{{{name!r}: ...}}`. "
     if not meant and "over" in known:
         return f"For an argument of the recipe pass `over={{{name!r}: [...]}}`. "
+    if lower in _ELSEWHERE:
+        return _ELSEWHERE[lower]
     note = _NOTES.get(lower, "") if ours.get(lower) else ""
     return (meant if alone else meant.replace("?", f" for `{name}`?")) + note
 
@@ -191,8 +214,10 @@ def check_of_position(name: str, function: Callable[..., Any]) -> None:
 def check_share(name: str, value: Any, meaning: str, example: str, *, callback: str | None = None) -> None:
     """Raise unless `value` is a fraction of training; a number of batches is for the callback, which knows them."""
     if is_whole(value):
-        callback = callback or "".join(word.capitalize() for word in speaker().split("_"))
-        cure = f"Pass for example `{name}={example}`; or use the callback, `{callback}({name}={value})`."
+        if callback is None and "_" in speaker():
+            callback = "".join(word.capitalize() for word in speaker().split("_"))
+        use = "." if callback is None else f"; or use the callback, `{callback}({name}={value})`."
+        cure = f"Pass for example `{name}={example}`{use}"
         expected = f"it is {meaning}, and a recipe does not know how many batches that has"
         raise wrong_value(f"{name}={value}", expected, cure)
     check_fraction(name, value, meaning, example)

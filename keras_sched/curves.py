@@ -52,7 +52,7 @@ def check_scheds(scheds: Any) -> dict[str, Any]:
         expected = "it must be a dictionary from the name of a hyper-parameter to an annealer"
         cure = "Pass for example `{'lr': SchedCos(0.1, 0.0)}`, or a recipe: `one_cycle(0.1)`."
         if hasattr(scheds, "plot_sched"):
-            cure = "A callback has a plot of its own: `callback.plot_sched()`."
+            cure = "It is a callback already, for `callbacks=[...]`; it has a plot of its own: `callback.plot_sched()`."
         raise wrong_type(f"scheds={shown(scheds)}", expected, cure)
     if not scheds:
         raise wrong_value("scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`.")
@@ -95,7 +95,10 @@ def curves_of(
                 found = f"{name} with {_wanted(sched)} values"
                 raise wrong_value(found, "parameter groups have no part in it", "Give it one annealer.")
         else:
-            attribute = attribute_of(_optimizers(name), optimizer)
+            if not isinstance(name, str) or "." in name:
+                cure = "Schedule it in `fit`, with `ParamScheduler`; in a loop of your own set it before each step."
+                raise wrong_value(shown(name), "only the optimizer's hyper-parameters can be scheduled here", cure)
+            attribute = attribute_of(name, optimizer)
         if attribute in curves:
             expected = f"both are `{attribute}` of {type(optimizer).__name__}"
             raise wrong_value(f"{names[attribute]!r} and {name!r}", expected, "Leave one of them out.")
@@ -137,13 +140,6 @@ def table_of(plans: Sequence[Plan], optimizer: keras.Optimizer, groups: int, *, 
         momentum="momentum" if corrected and RATE in curves else None,
         lag=optimizer.gradient_accumulation_steps or 1,
     )
-
-
-def _optimizers(name: Any) -> str:
-    if isinstance(name, str) and "." not in name:
-        return name
-    cure = "Schedule it in `fit`, with `ParamScheduler`; in a loop of your own set it before each step."
-    raise wrong_value(shown(name), "only the optimizer's hyper-parameters can be scheduled here", cure)
 
 
 def _annealers(name: str, sched: Any) -> Any:
@@ -209,9 +205,10 @@ def _checked(values_of: RowValues, name: str, attribute: str) -> RowValues:
 def _refused(attribute: str, values: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.bool_], str, str]]:
     """Which of the values cannot be trained with, what is wrong with them, and the cure."""
     yield np.isnan(values), "its schedule has no value", "Return a number for each position."
-    if attribute == RATE:
+    if attribute in (RATE, "weight_decay", "epsilon", *CLIPPING):
+        name = "a learning rate" if attribute == RATE else f"`{attribute}`"
         below = values < -_ROUNDING
-        yield below, "a learning rate is at least 0, and its schedule is below", "End it at 0, or above."
+        yield below, f"{name} is at least 0, and its schedule is below", "End it at 0, or above."
     if attribute in _MOMENTA:
         outside = (values < -_ROUNDING) | (values >= 1)
         cure = f"Pass values as `{attribute}` has them, for example from 0.95 to 0.85."

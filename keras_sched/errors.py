@@ -106,12 +106,13 @@ def did_you_mean(name: Any, known: Collection[str], aliases: Mapping[str, str] |
 
 
 def check_rate(name: str, value: Any) -> None:
-    """Refuse a named tuple for a learning rate: the result of `lr_find` does not have one number per group."""
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        first = "lr" if hasattr(value, "lr") else next(iter(getattr(value, "_fields", ())), "valley")
-        expected = "it must be a learning rate, and this is a named tuple, such as `lr_find` returns"
-        cure = f"Pass one of its suggestions, for example `{name}=found.{first}`."
-        raise wrong_type(f"{name}={shown(value)}", expected, cure)
+    """Refuse for a learning rate what has one: the results of `lr_find` and `sweep`."""
+    if (isinstance(value, tuple) and hasattr(value, "_fields")) or hasattr(value, "trials"):
+        fields = getattr(value, "_fields", None)
+        first = "lr" if fields is None or hasattr(value, "lr") else next(iter(fields), "valley")
+        kind = "what `sweep` returns" if fields is None else "a named tuple, such as `lr_find` returns"
+        cure = f"Pass a rate of it, for example `{name}=found.{first}`."
+        raise wrong_type(f"{name}={shown(value)}", f"it must be a learning rate, and this is {kind}", cure)
 
 
 def check_fraction(name: str, value: Any, meaning: str, example: str = "0.25") -> None:

@@ -70,7 +70,7 @@ def fine_tune(
         reset_opt: whether the optimizer's state starts afresh.
         initial_epoch: the epoch to begin at, counted over both phases: from `freeze_epochs` on it is in phase two.
         groups: the parameter groups, as for `freeze_to`; by default 2, the body and the head.
-        layer_decay: of phase two, as for `OneCycle`.
+        layer_decay: of phase two, as for `OneCycle`; beside the spread of `lr_mult`, which is 1 for layer decay alone.
         fit_arguments: every other argument of `model.fit`, for both phases.
 
     Returns:

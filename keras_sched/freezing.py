@@ -51,6 +51,8 @@ def freeze_to(model: keras.Model, n: int, *, groups: Groups | None = None, train
 def freeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True) -> None:
     """Freeze all parameter groups but the last, as fastai's `Learner.freeze`; arguments and errors as in `freeze_to`.
 
+    It takes the whole model, and freezes its body; of a part alone set `part.trainable = False`, as in Keras.
+
     Example:
         >>> import keras
         >>> from keras_sched import freeze

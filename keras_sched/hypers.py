@@ -138,8 +138,10 @@ def learning_rates(
     """
     check_rate(argument, value)
     if isinstance(value, Mapping):
-        expected = "it must be a learning rate, and this is a recipe: {hyper-parameter: annealer}"
-        raise wrong_type(f"{argument}={shown(value)}", expected, "Pass the recipe to `ParamScheduler`.")
+        recipe = any(map(callable, value.values()))
+        expected = f"it must be a learning rate, and this is {'a recipe' if recipe else 'a dictionary of arguments'}"
+        cure = "Pass the recipe to `ParamScheduler`." if recipe else "Unpack it: `**` before it."
+        raise wrong_type(f"{argument}={shown(value)}", expected, cure)
     rates = [float(rate) if getattr(rate, "shape", None) == () else rate for rate in _spread(value, groups, argument)]
     for rate in rates:
         if not (is_number(rate) and 0 < rate < math.inf):

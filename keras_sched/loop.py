@@ -82,6 +82,7 @@ class ScheduledLoop:
         self._leave = contextlib.ExitStack()
         self.given: Window | None = None  # to the step that runs
         self.windowed = False  # whether the steps take their values from a window
+        self.stateless = False  # whether the optimizer's count may be in no variable
         # A call of `apply` does not yet mean a step where both branches of a loss scale's condition are traced.
         self.may_skip = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) and backend().traces_conditions
 
@@ -117,9 +118,9 @@ class ScheduledLoop:
             # Not of those inside a loss scale: the `cond` that calls them is traced on JAX, also in an eager loop.
             for name in ("apply", "stateless_apply"):
                 leave.callback(put, self.optimizer, name, own(self.optimizer, name))
-                put(self.optimizer, name, self._checked(getattr(self.optimizer, name)))
+                put(self.optimizer, name, self._checked(name))
             self._leave = leave.pop_all()
-        self.inside, self.windowed = True, False
+        self.inside, self.windowed, self.stateless = True, False, False
         return self
 
     @speaking_as("scheduled")
@@ -168,8 +169,11 @@ class ScheduledLoop:
         finally:
             self.given = None
 
-    def _checked(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def _checked(self, name: str) -> Callable[..., Any]:
+        method = getattr(self.optimizer, name)
+
         def called(*arguments: Any, **keywords: Any) -> Any:
+            self.stateless = self.stateless or name == "stateless_apply"
             traced = backend().being_traced((arguments, keywords))
             if traced and not (self.given and backend().being_traced(self.given)):
                 raise _frozen("has its window from outside" if self.given else "calls the optimizer itself")
@@ -236,6 +240,8 @@ class _LoopOptimizer:
         if self.loop.may_skip:
             if self._rows.position == 0:
                 self.inner.first_count = self._count()  # of a state that may be in no variable
+            self._rows.position = self._count() - self.inner.first_count
+        elif self._rows.position == 0 and not self.loop.stateless:  # a state may have been loaded inside `with`
             self._rows.position = self._count() - self.inner.first_count
         return self._rows.take()
 

@@ -66,20 +66,16 @@ def find_optimal_lr(
     check_whole("noise", noise, "how many points on either side a minimum must not exceed", 3)
     if show_df is not None:
         check_choice("show_df", show_df, ("head", "tail"))
-    curve = _curve_of(result)
+    if not (hasattr(result, "lrs") and hasattr(result, "losses")):
+        expected = "it must be a search, with its `lrs` and `losses`"
+        raise wrong_type(f"result={shown(result)}", expected, "Pass what `lr_find(model, x, y)` returns.")
+    curve = checked_curve(NAME, result.lrs, result.losses)
     curves = {"loss": curve.losses, "gradient": falling_gradient(NAME, curve, bent=True)}
     found = {name: extrema(values, noise) for name, values in curves.items()}
     minima, maxima = ({name: each[side] for name, each in found.items()} for side in (0, 1))
     _print_table(show_df, curve, curves, minima, maxima)
     plot_extrema(curve.lrs, curves, minima, maxima if show_min_values else None)
     return _choose(curve, curves["gradient"], minima, frozen=model is None or is_frozen(model))
-
-
-def _curve_of(result: Any) -> Curve:
-    if not (hasattr(result, "lrs") and hasattr(result, "losses")):
-        expected = "it must be a search, with its `lrs` and `losses`"
-        raise wrong_type(f"result={shown(result)}", expected, "Pass what `lr_find(model, x, y)` returns.")
-    return checked_curve(NAME, result.lrs, result.losses)
 
 
 def _print_table(show_df: str | None, curve: Curve, curves: Extrema, minima: Extrema, maxima: Extrema) -> None:

@@ -10,6 +10,7 @@ import pytest
 import keras_sched as ks
 from keras_sched.arguments import _NOTES, _OTHERS
 from keras_sched.callbacks.base import Callback
+from keras_sched.sweeps import Trial
 
 PUBLIC = [getattr(ks, name) for name in ks.__all__ if name != "NoSuggestion"]
 KNOWN = {each for made in PUBLIC for each in inspect.signature(made).parameters}
@@ -254,6 +255,66 @@ def test_a_number_for_an_annealer_is_answered_with_a_constant():
 def test_what_logs_is_called_with_two_arguments(to):
     with pytest.raises(TypeError, match=r"called with a step and a dictionary.*`lambda step, values: ...`"):
         ks.LogHyperParameters(to)
+
+
+def of_position(pos, start, end):
+    return start + (end - start) * pos
+
+
+TRIED = ks.Sweep([Trial({"lr_max": 0.1}, 1, 1, (0.5,))])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda: ks.annealer(of_position), r"`of_position\(pos, start, end\)`.*`def of_position\(start, end, pos\):`"),
+        (lambda: ks.combine_scheds([ks.SchedLin(0, 1)], [1.0]), r"Pass the shares first, for example `\[0.3, 0.7\]"),
+        (lambda: ks.WarmupCosine(1e-2, warmup=10.0), "For 10 batches pass `warmup=10`"),
+        (lambda: ks.WarmupCosine(1e-2, warmup_lr_init=1e-6), "begin at 0 take `combine_scheds` with `SchedLin"),
+        (lambda: ks.WarmupCosine(1e-2, warmup_epochs=5), "Did you mean `warmup`. In batches: `epochs"),
+        (lambda: ks.WarmupStableDecay(1e-2, num_stable_steps=5), "constant in what `warmup` and `decay` leave"),
+        (lambda: ks.OneCycle(1e-2, anneal_strategy="linear"), "`combine_scheds` with `SchedLin`"),
+        (lambda: ks.OneCycle(TRIED), "this is what `sweep` returns. Pass a rate of it, for example `lr_max=found.lr`"),
+        (lambda: ks.OneCycle({"lr_max": 0.1}), r"a dictionary of arguments. Unpack it: `\*\*`"),
+        (lambda: ks.ParamScheduler(ks.OneCycle(0.1)), r"It is a callback already, for `callbacks=\[...\]`"),
+    ],
+)
+def test_other_slips_of_a_hurried_hand(wrong, told):
+    with pytest.raises((TypeError, ValueError), match=told):
+        wrong()
+
+
+def trained_with(*callbacks, **arguments):
+    layers = [keras.layers.Dense(2, name="body"), keras.layers.Dense(1, name="head")]
+    model = keras.Sequential([keras.Input((1,)), *layers])
+    model.compile(keras.optimizers.AdamW(0.01), "mse")
+    model.fit(np.ones((8, 1)), np.ones((8, 1)), batch_size=2, verbose=0, callbacks=list(callbacks), **arguments)
+    return model
+
+
+def test_a_class_in_the_place_of_a_callback_says_how_to_make_one():
+    with pytest.raises(TypeError, match=r"it is not a callback yet. Make one: `OneCycle\(\)`"):
+        trained_with(ks.OneCycle)
+
+
+@pytest.mark.parametrize("key", ["wd", "eps", "clipnorm"])
+def test_what_cannot_be_below_0_is_refused(key):
+    with pytest.raises(ValueError, match="is at least 0, and its schedule is below at batch 3"):
+        trained_with(ks.ParamScheduler({key: lambda pos: 0.1 - (pos > 0.5)}))
+
+
+def test_a_pattern_as_in_a_shell_is_answered_with_a_regular_expression():
+    with pytest.raises(ValueError, match=r"is no regular expression, as is searched for .* Pass for example `'head'`"):
+        trained_with(ks.OneCycle([0.1, 0.2], groups=[["body"], ["*head*"]]))
+
+
+def test_suggest_takes_a_list_too():
+    rng = np.random.default_rng(0)
+    model = trained_with()
+    found = ks.lr_find(model, rng.normal(size=(64, 1)), np.ones((64, 1)), batch_size=8, show_plot=False, verbose=0)
+    assert found.suggest([ks.minimum])._fields == found.suggest(ks.minimum)._fields == ("minimum",)
+    with pytest.raises(TypeError, match=r"`suggest` received `'minimum'`; .*Pass the function itself"):
+        found.suggest("minimum")
 
 
 def test_what_is_no_model_is_not_asked_for_its_fit():

@@ -114,6 +114,37 @@ def test_all_of_them_at_once_in_several_orders(model, bench, undisturbed, tmp_pa
     capsys.readouterr()
 
 
+PLATEAU = {"monitor": "loss", "factor": 0.5, "patience": 0, "min_delta": 100.0}  # each epoch is one
+
+
+@EITHER_SIDE
+def test_a_checkpoint_has_the_compiled_rate_also_right_after_a_write(model, tmp_path, ours_first):
+    others = [keras.callbacks.ReduceLROnPlateau(**PLATEAU), keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")]
+    ours = scheduled()
+    fit(model, [ours, *(others if ours_first else others[::-1])], EPOCHS)
+    assert ours.hps["lr"][-1] == pytest.approx(values()[0][-1] / 2)
+    saved = [keras.models.load_model(tmp_path / f"{epoch}.keras") for epoch in range(1, EPOCHS + 1)]
+    assert [rate_of(each) for each in saved] == pytest.approx([0.01] * EPOCHS, rel=1e-6)
+    assert rate_of(model) == pytest.approx(0.01, rel=1e-6)
+
+
+@EITHER_SIDE
+def test_a_backup_goes_on_with_the_schedule_as_planned_whatever_was_reduced(tmp_path, ours_first):
+    def others():
+        both = [keras.callbacks.ReduceLROnPlateau(**PLATEAU), keras.callbacks.BackupAndRestore(str(tmp_path))]
+        return both if ours_first else both[::-1]
+
+    def die(model, epoch):
+        if epoch == EPOCHS - 1:
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        fit(Bench(adam()).model, [scheduled(), *others(), on("on_epoch_begin", die)], EPOCHS)
+    ours = scheduled()
+    fit(Bench(adam()).model, [ours, *others()], EPOCHS)  # another one, as in a new process
+    np.testing.assert_allclose(ours.hps["lr"], values()[0][-BATCHES:], rtol=1e-6)
+
+
 # What is logged
 
 

@@ -163,6 +163,21 @@ def test_a_second_block_begins_anew(same: bool) -> None:
     np.testing.assert_allclose(second.hps["momentum"], fives["momentum"][:3], rtol=1e-12)
 
 
+@pytest.mark.parametrize("windowed", [False, True])
+def test_a_state_that_is_loaded_inside_the_block_says_which_step_comes(windowed: bool) -> None:
+    weight, optimizer = keras.Variable([0.0]), keras.optimizers.SGD(1.0)
+    optimizer.build([weight])
+    with scheduled(optimizer, {"lr": SchedLin(1.0, 0.0)}, steps=10) as s:
+        optimizer.iterations.assign(5)
+        for _ in range(2):
+            if windowed:
+                s.apply(s.window(), [keras.ops.ones(1)], [weight])
+            else:
+                optimizer.apply([keras.ops.ones(1)], [weight])
+    assert float(weight.numpy()[0]) == pytest.approx(-0.9)
+    np.testing.assert_allclose(s.hps["lr"][-2:], [0.5, 0.4])
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_a_block_inside_itself_or_another_is_refused_and_the_outer_one_goes_on(same: bool) -> None:
     model, optimizer = net(), sgd()

@@ -503,6 +503,15 @@ def test_a_generator_that_ends_before_ends_the_search_with_a_warning():
     assert len(found.lrs) == 8
 
 
+@pytest.mark.parametrize("more", [0, 3])
+def test_a_search_that_the_data_cut_short_does_not_count_after_another(more):
+    x, y = rows()
+    endless = [(x[:BATCH], y[:BATCH])] * (2 * NUM_IT + more)
+    with pytest.warns(UserWarning, match=rf"`repeats=3, and too little data`.*that of 2: .*Pass {3 * NUM_IT} batches"):
+        found = search(compiled, (each for each in endless), repeats=3)
+    assert (found.stopped, len(found.lrs), len(found.record.curves)) == ("num_it", NUM_IT, 2)
+
+
 def test_shuffled_data_is_shuffled():
     found = search(compiled, *rows(), shuffle=True, batch_size=BATCH)
     assert not np.allclose(found.raw_losses, by_hand(compiled, *rows()), rtol=1e-2)

@@ -243,6 +243,33 @@ def test_data_of_unknown_length_over_several_epochs(model):
     assert (ours.hps["lr"] == SchedLin(0.1, 0.02)(positions(10))).all()
 
 
+def of_unknown_length():
+    """Four batches an epoch, as often as they are asked for, and nobody knows how many."""
+    if keras.backend.backend() == "torch":
+        from torch.utils.data import DataLoader, IterableDataset
+
+        class Stream(IterableDataset):
+            def __iter__(self):
+                return batches(4)
+
+        return DataLoader(Stream(), batch_size=None)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        x, y = next(iter(batches(1)))
+        kinds = tuple(tf.TensorSpec(each.shape, each.dtype) for each in (x, y))
+        return tf.data.Dataset.from_generator(lambda: batches(4), output_signature=kinds)
+    pytest.skip("JAX alone has no such data")
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15's own, on PyTorch
+def test_a_wrong_number_of_steps_an_epoch_is_said_when_the_second_begins(model):
+    ours = ParamScheduler(FALLING, steps_per_epoch=9)
+    with pytest.warns(UserWarning, match="`steps_per_epoch=9 and had an epoch of [45] batches`.*Pass `steps_per"):
+        model.fit(of_unknown_length(), epochs=2, shuffle=False, verbose=0, callbacks=[ours])
+
+
 def test_the_count_goes_on_from_the_initial_epoch(model):
     ours = ParamScheduler(FALLING)
     fit(model, [ours], EPOCHS, initial_epoch=1)

@@ -63,7 +63,8 @@ def _extra_parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]
     first, extras = parameters[:3], parameters[3:]
     by_place = {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}
     by_name = {Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD}
-    fits = len(first) == 3 and all(each.kind in by_place for each in first)
+    swapped = any(each.name in {"pos", "position"} for each in first[:2])
+    fits = len(first) == 3 and not swapped and all(each.kind in by_place for each in first)
     if not fits or any(each.default is Parameter.empty or each.kind not in by_name for each in extras):
         received = f"{function.__name__}{signature(function)}"
         expected = "its function takes start, end and position, then only parameters that have names and defaults"

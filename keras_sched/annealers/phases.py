@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate
@@ -55,10 +55,11 @@ def combine_scheds(pcts: Iterable[float], scheds: Iterable[Any]) -> CombinedSche
 
     After fastai's function of the same name.
     """
-    if not isinstance(pcts, Iterable) or not isinstance(scheds, Iterable):
-        cure = "Pass for example `[0.3, 0.7], [SchedLin(0, 1), SchedCos(1, 0)]`."
+    pcts = tuple(pcts) if isinstance(pcts, Iterable) else pcts
+    if not isinstance(pcts, tuple) or not isinstance(scheds, Iterable) or any(map(callable, pcts)):
+        cure = "Pass the shares first, for example `[0.3, 0.7], [SchedLin(0, 1), SchedCos(1, 0)]`."
         raise wrong_type(f"{shown(pcts)}, {shown(scheds)}", "it takes a list of shares and one of annealers", cure)
-    return CombinedScheds(tuple(pcts), tuple(scheds))
+    return CombinedScheds(pcts, tuple(scheds))
 
 
 @speaking_as("combined_cos")
@@ -96,9 +97,15 @@ class CombinedScheds(Annealer):
 
     @speaking_as("combine_scheds")
     def __post_init__(self) -> None:
-        _check_lengths(self.pcts, self.scheds)
+        if len(self.pcts) != len(self.scheds):
+            cure = "Pass for example `combine_scheds([0.3, 0.7], [SchedLin(0, 1), SchedCos(1, 0)])`."
+            expected = "each of the scheds has a share of training"
+            raise wrong_value(f"{len(self.pcts)} pcts and {len(self.scheds)} scheds", expected, cure)
         scheds = tuple(as_annealer(f"scheds[{i}]", each) for i, each in enumerate(self.scheds))
-        _check_groups(scheds)
+        if len({each.groups for each in scheds} - {None}) > 1:
+            expected = "values go to one number of parameter groups all the way"
+            cure = "Pass scheds with equally many numbers, or with a single number for all groups."
+            raise wrong_value(f"scheds={shown(list(scheds))}", expected, cure)
         object.__setattr__(self, "pcts", _checked_pcts(tuple(self.pcts)))
         object.__setattr__(self, "scheds", scheds)
         object.__setattr__(self, "phases", tuple(_phases(self.pcts, scheds)))
@@ -197,22 +204,6 @@ def _checked_pcts(pcts: tuple[Any, ...]) -> tuple[float, ...]:
         cure = f"Pass `[p / {total:g} for p in pcts]`." if total else "Pass for example `[0.3, 0.7]`."
         raise wrong_value(received, f"{meaning}, and sum to 1; these sum to {total:g}", cure)
     return tuple(float(each) for each in pcts)
-
-
-def _check_lengths(pcts: Sequence[Any], scheds: Sequence[Any]) -> None:
-    if len(pcts) == len(scheds):
-        return
-    cure = "Pass for example `combine_scheds([0.3, 0.7], [SchedLin(0, 1), SchedCos(1, 0)])`."
-    expected = "each of the scheds has a share of training"
-    raise wrong_value(f"{len(pcts)} pcts and {len(scheds)} scheds", expected, cure)
-
-
-def _check_groups(scheds: tuple[Annealer, ...]) -> None:
-    if len({each.groups for each in scheds} - {None}) <= 1:
-        return
-    expected = "values go to one number of parameter groups all the way"
-    cure = "Pass scheds with equally many numbers, or with a single number for all groups."
-    raise wrong_value(f"scheds={shown(list(scheds))}", expected, cure)
 
 
 def _phases(pcts: tuple[float, ...], scheds: tuple[Annealer, ...]) -> list[Phase]:

@@ -3,13 +3,12 @@
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from inspect import signature
 from typing import Any, Self
 
 import keras
 
-from keras_sched.arguments import check_count, check_names
-from keras_sched.errors import shown, speaking_as
+from keras_sched.arguments import check_call
+from keras_sched.errors import shown, speaking_as, wrong_type
 from keras_sched.step import ScheduledFit
 
 
@@ -20,11 +19,7 @@ class Callback(keras.callbacks.Callback):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remember the arguments; one that `__init__` does not have is an error here."""
-        _, *own = signature(cls.__init__).parameters.items()
-        with speaking_as(cls.__name__):
-            check_names(kwargs, dict(own))
-            if args or kwargs:  # a copy is made without any
-                check_count(args, kwargs, dict(own))
+        check_call(cls, args, kwargs)
         made = super().__new__(cls)
         made._given = args, kwargs
         return made
@@ -37,6 +32,12 @@ class Callback(keras.callbacks.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: nothing of the model."""
         return {**self.__dict__, "_model": None}
+
+    def set_model(self, model: Any = None) -> None:
+        """As in Keras, which calls it on the class too where one is in `callbacks=`."""
+        if not isinstance(self, Callback):
+            raise wrong_type("callbacks=[a class]", "it is not a callback yet", "Make one: `OneCycle()`.")
+        super().set_model(model)
 
     @abstractmethod
     def _running(self) -> ScheduledFit:

@@ -15,7 +15,8 @@ class ParamScheduler(Scheduler):
     """Schedule any hyper-parameter of the optimizer, batch by batch, in `model.fit`.
 
     Batch `i` of `n` trains with `annealer(i / n)`, on every backend and in every mode of Keras; after the fit the
-    optimizer is as it was. Two of these compose in one fit, where they schedule different hyper-parameters.
+    optimizer is as it was. A batch whose update a loss scale skips takes no value; the next epoch has its own again.
+    Two of these compose in one fit, where they schedule different hyper-parameters.
 
     Args:
         scheds: {name: annealer, or a list of annealers, one a parameter group}. Names are `lr`, `mom` (momentum or
@@ -40,8 +41,9 @@ class ParamScheduler(Scheduler):
         total_steps: the length of the schedule in batches; `epochs` times the steps an epoch by default. Batches past
             it keep the value at the end.
         steps_per_epoch: batches in an epoch, where `fit` cannot know (a generator).
-        groups: the parameter groups: a whole number (`layer_groups(model, n)`), lists of layers or of name patterns,
-            or a function of a variable. By default as many as `scheds` has values for.
+        groups: the parameter groups: a whole number (`layer_groups(model, n)`), lists of layers or of name patterns
+            (regular expressions, searched for in a variable's path), or a function of a variable. By default as many as
+            `scheds` has values for.
         momentum_correction: multiply the momentum by the ratio of two successive rates (Goyal et al. 2017), for SGD
             with momentum: the weights are then PyTorch's and fastai's.
 

@@ -132,6 +132,11 @@ class Scheduler(OfKnownLength):
         with self._hook() as fit:
             if epoch > self.first_epoch and fit.step is None:
                 self._check_resumed(epoch)
+            elif fit.step is not None and self._steps is not None:
+                for _, ran in fit.scheduled()[0].epochs[-1:]:
+                    if abs(ran - self._steps) > fit.step.batches:
+                        found = f"steps_per_epoch={self._steps} and had an epoch of {ran} batches"
+                        advise(found, "each epoch begins where its own should", f"Pass `steps_per_epoch={ran}`.")
             fit.begin_epoch(None if self._steps is None else epoch * self._steps)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -29,6 +29,11 @@ class Warmup(RecipeScheduler):
         lengths = {name: length for name, length in arguments.items() if name in {"warmup", "decay"}}
         batches = {name: length for name, length in lengths.items() if is_whole(length)}
         total = self._total or math.inf
+        for name, length in lengths.items():
+            if isinstance(length, float) and 1 < length < math.inf:
+                expected = "it is a fraction of training, up to 1.0, or a whole number of batches"
+                cure = f"For {length:g} batches pass `{name}={length:.0f}`, for {length:g}% `{name}={length / 100:g}`."
+                raise wrong_value(f"{name}={length}", expected, cure)
         if batches and sum(batches.get(name, length * total) for name, length in lengths.items()) > total * (1 + 1e-9):
             received = ", ".join(f"{name}={shown(length)}" for name, length in lengths.items())
             expected = f"that is longer than the {total} batches of the schedule"

@@ -93,14 +93,14 @@ def _listed(groups: Any) -> list[list[Any]]:
     """`groups` as a list of lists of layers and patterns."""
     if not isinstance(groups, list | tuple) or not groups:
         expected = "groups are a whole number, a list with a list for each group, or a function of a variable"
-        cure = "Pass for example `groups=2`, or `groups=[['^backbone/'], ['^head/']]`."
+        cure = "Pass for example `groups=2`, or `groups=[['backbone/'], ['head/']]`."
         raise wrong_type(f"groups={_name(groups)}", expected, cure)
     listed = [[group] if isinstance(group, str | keras.Layer) else group for group in groups]
     for number, group in enumerate(listed):
         entries = list(group) if isinstance(group, list | tuple) else [group]
         if not entries or not all(isinstance(entry, str | keras.Layer | keras.Variable) for entry in entries):
             expected = f"group {number} is {_name(group)}, not a list of layers or of name patterns"
-            cure = "Pass for example `groups=[['^backbone/'], ['^head/']]`."
+            cure = "Pass for example `groups=[['backbone/'], ['head/']]`."
             raise wrong_type(f"groups={_name(groups)}", expected, cure)
     return [list(group) for group in listed]
 
@@ -123,8 +123,8 @@ def _matching(pattern: str, universe: Sequence[keras.Variable], number: int) -> 
     try:
         found = {id(variable) for variable in universe if re.search(pattern, variable.path)}
     except re.error as error:
-        expected = f"in group {number} that is no regular expression: {error}"
-        raise wrong_value(received, expected, f"Pass for example `{re.escape(pattern)!r}`.") from error
+        expected = f"in group {number} that is no regular expression, as is searched for in a variable's path: {error}"
+        raise wrong_value(received, expected, f"Pass for example `{re.escape(pattern.strip('*'))!r}`.") from error
     if not found:
         cure = f"Pass one that does; the variables are called {_paths(universe)}."
         raise wrong_value(received, f"in group {number} that pattern matches no variable", cure)
@@ -176,7 +176,8 @@ def _prefix(variable: keras.Variable) -> str:
 
 def _paths(variables: Sequence[keras.Variable]) -> str:
     shown = ", ".join(f"`{variable.path}`" for variable in islice(variables, _SHOWN))
-    return shown + (f" and {len(variables) - _SHOWN} more" if len(variables) > _SHOWN else "")
+    more = f" and {len(variables) - _SHOWN} more, the last of them `{variables[-1].path}`"
+    return shown + (more if len(variables) > _SHOWN else "")
 
 
 def _name(thing: Any) -> str:

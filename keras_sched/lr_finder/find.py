@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_sched.arguments import names_checked
-from keras_sched.errors import check_compiled, shown
+from keras_sched.errors import advise, check_compiled, shown
 from keras_sched.groups import Groups
 from keras_sched.hypers import LearningRate
 from keras_sched.lr_finder.data import can_shuffle, check_data, check_ran, check_repeatable, enough, is_generator
@@ -63,7 +63,8 @@ def lr_find(
         wd: a weight decay for the search.
         validation_data: what the loss of each point is measured on, in place of its batch; as for `model.fit`.
         groups: the parameter groups, as for `ParamScheduler`.
-        repeats: how many searches, from the same weights over the batches that follow. The curve is their median.
+        repeats: how many searches, from the same weights over the batches that follow. The curve is their median. Data
+            that is read once, as a generator is, needs `repeats * num_it` batches.
         cache_dir: an existing folder for the copy of the model's state; `None` keeps it in memory.
         batch_size, steps_per_epoch, shuffle, sample_weight, class_weight, verbose: as for `model.fit`.
 
@@ -121,6 +122,9 @@ def lr_find(
         finally:
             ScheduledFit.end_of(model)
     found = search_found(search.record, functions)
+    if (enough_for := len(found.record.curves)) < repeats:
+        meaning = f"the curve is that of {enough_for}: a search that has too few batches does not count"
+        advise(f"repeats={repeats}, and too little data", meaning, f"Pass {repeats * search.num_it} batches.")
     if verbose:
         falls = found.stopped == "num_it" and found.losses.argmin() > len(found.losses) - 3
         told = f"The loss still falls at end_lr={shown(end_lr)}: a higher rate may be better.\n" if falls else ""
@@ -170,6 +174,8 @@ def _checked_model(model: Any) -> keras.Model:
     wrapped = getattr(model, "module", None)
     if not isinstance(model, keras.Model) and isinstance(wrapped, keras.Model):
         model = wrapped
+        meaning = "it is searched with the model inside, and no mean is taken of the processes' gradients"
+        advise("a model in a wrapper", meaning, "Let a `train_step` call the wrapper: see `tutorials/distributed.md`.")
     check_compiled(model)
     return model
 

@@ -82,7 +82,8 @@ class Measured:
         Returns:
             What `lr_find` returns.
         """
-        return search_found(self.record, check_functions(functions or DEFAULT))
+        listed = functions[0] if len(functions) == 1 else functions
+        return search_found(self.record, check_functions(listed or DEFAULT, ""))
 
     def _key(self, name: str) -> str:
         """The legend's text: the rate, and where the mark is, if that is elsewhere."""
@@ -168,7 +169,7 @@ def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRF
     return _found(tuple(rates), rates, {"record": record, "points": points, "spread": spread})
 
 
-def check_functions(functions: Any) -> tuple[SuggestionFunction, ...]:
+def check_functions(functions: Any, name: str = "suggest_funcs=") -> tuple[SuggestionFunction, ...]:
     """The suggestion functions as a tuple: one, several or none of them; raise where one cannot be called."""
     if functions is None:
         return ()
@@ -178,8 +179,8 @@ def check_functions(functions: Any) -> tuple[SuggestionFunction, ...]:
     listed = tuple(listed)
     for function in listed:
         if not callable(function):
-            cure = "Pass the function itself: `from keras_sched import valley`, `suggest_funcs=(valley, steep)`."
-            raise wrong_type(f"suggest_funcs={functions!r}", "it must be a suggestion function, or several", cure)
+            cure = f"Pass the function itself: `from keras_sched import valley`, `{name}(valley, steep)`."
+            raise wrong_type(f"{name}{functions!r}", "it must be a suggestion function, or several", cure)
     return listed
 
 

@@ -212,8 +212,8 @@ class Search(Scheduler):
         self._waiting = []
 
     def _over(self) -> None:
-        """The fit has ended, also by an error. Of several searches, a last one without a point does not count."""
-        if not self._finished and (self._recorder.raw or not self._curves):
+        """The fit has ended, also by an error. After another search, one that the data cut short does not count."""
+        if not self._finished and not (self._curves and self._recorder.stopped == DATA_ENDED):
             self._close()
         self._finished = True
         self._progress.end(self.record.why)

@@ -198,11 +198,6 @@ class Backend(ABC):
         """The value of a variable before a step, which is called with `arguments`."""
         return variable
 
-    def replaced(self, model: keras.Model, variable: keras.Variable, value: float, arguments: Arguments) -> Arguments:
-        """The step's arguments where the variable is to have another value."""
-        variable.assign(value)
-        return arguments
-
     def scope(self, model: keras.Model) -> AbstractContextManager[Any]:
         """Where variables for `model` are made."""
         return nullcontext()

@@ -206,7 +206,7 @@ class ScheduledFit:
         result = None
         try:
             if self._at_first_batch:
-                arguments = self._first_batch(arguments)
+                self._first_batch(arguments)
             if self._ran + step.batches > self._limit:  # go on with another window
                 self._account(lambda counter: backend().in_flight(self.model, counter, arguments))
                 self._anchor()
@@ -219,21 +219,18 @@ class ScheduledFit:
             raise
         return result
 
-    def _first_batch(self, arguments: Arguments) -> Arguments:
+    def _first_batch(self, arguments: Arguments) -> None:
         """Of an epoch: scale the rest of the schedule by what others have written, before our hook or after it."""
         self._at_first_batch = False
         if self.before_first_batch is not None:
             self.before_first_batch(arguments)
             self.before_first_batch = None
         for each in self.scheduled():
-            shown = each.shown
-            factor = None if shown is None else shown.take_factor(first=self.searching is None and not each.epochs)
-            if shown is not None and shown.variable is not None and factor is not None:
-                arguments = backend().replaced(self.model, shown.variable, shown.compiled, arguments)
-                if self.searching is None and factor != 1.0:
-                    each.table.scale_rate(each.first_row, factor)
-                    self._anchor(changed=True)
-        return arguments
+            first = self.searching is None and not each.epochs
+            factor = 1.0 if each.shown is None else each.shown.take_factor(first=first)
+            if self.searching is None and factor != 1.0:
+                each.table.scale_rate(each.first_row, factor)
+                self._anchor(changed=True)
 
     def _anchor(self, *, changed: bool = False) -> None:
         step: Any = self.step

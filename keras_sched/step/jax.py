@@ -217,15 +217,6 @@ class JaxBackend(Backend):
         found = _find(model, variable, arguments[0])
         return variable if found is None else found
 
-    def replaced(self, model: keras.Model, variable: keras.Variable, value: float, arguments: Arguments) -> Arguments:
-        state, *others = arguments
-        before = _find(model, variable, state)
-        if before is None:
-            return super().replaced(model, variable, value, arguments)
-        # As free to move as it was: for one that is not, the step would be compiled again.
-        new = jax.device_put(np.asarray(value, before.dtype), before.sharding if before.committed else None)
-        return (tuple(type(part)([new if each is before else each for each in part]) for part in state), *others)
-
 
 def _parts(model: keras.Model) -> list[list[keras.Variable]]:
     """The variables of a state's four parts."""

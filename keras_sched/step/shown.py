@@ -17,9 +17,8 @@ from keras_sched.step.override import Override
 class ShownRate:
     """Lets `optimizer.learning_rate` be the scheduled rate.
 
-    The variable behind it keeps the compiled rate, so that this is what a checkpoint saves. A write during the fit
-    lands in the variable. When the next epoch begins, the rest of the schedule is scaled by what was written over what
-    was shown, and the variable gets the compiled rate back.
+    The variable behind it keeps the compiled rate, so that this is what a checkpoint saves, also after a write. When
+    the next epoch begins, the rest of the schedule is scaled by what was written over what was shown.
 
     Args:
         optimizer: the inner optimizer.
@@ -49,13 +48,12 @@ class ShownRate:
         take_away(self.optimizer, "_get_current_learning_rate")
         if self.variable is not None:
             take_away(self.variable, "assign")
-            if not left or self._written is None:
-                self.variable.assign(self.compiled)
+            self.variable.assign(self._written[0] if left and self._written is not None else self.compiled)
 
-    def take_factor(self, *, first: bool) -> float | None:
-        """The factor of a write since the last call, or `None`; one up before the `first` batch is warned of."""
+    def take_factor(self, *, first: bool) -> float:
+        """The factor of a write since the last call, 1 without one; one up before the `first` batch is warned of."""
         if self._written is None:
-            return None
+            return 1.0
         (rate, shown), self._written = self._written, None
         if rate > shown and (first or not shown):
             meaning = "a write scales the rest" + ("" if shown else ", and no factor leads from 0 to another")
@@ -68,11 +66,12 @@ class ShownRate:
         if self.override is not None and self.override.applying:  # accumulation on JAX assigns every variable
             return type(variable).assign(variable, value)
         rate = float(np.float32(as_float(value)))
-        # What restores a checkpoint, or JAX' state, writes the compiled rate, or once more what was written.
-        if rate != self.compiled and (self._written is None or rate != self._written[0]):
+        if rate == self.compiled:  # as what restores a checkpoint, or JAX' state, writes it
+            return type(variable).assign(variable, value)
+        if self._written is None or rate != self._written[0]:
             # In the precision in which it is read, so that what is read and written back changes nothing.
             self._written = rate, float(np.float32(self.current()))
-        return type(variable).assign(variable, value)
+        return value
 
     def _get(self) -> Any:
         if self.override is not None and self.override.applying:
