@@ -174,7 +174,7 @@ def _checked_model(model: Any) -> keras.Model:
     wrapped = getattr(model, "module", None)
     if not isinstance(model, keras.Model) and isinstance(wrapped, keras.Model):
         model = wrapped
-        meaning = "it is searched with the model inside, and no mean is taken of the processes' gradients"
+        meaning = "the model inside is searched with; before Keras 3.16 each process follows its own gradients"
         advise("a model in a wrapper", meaning, "Let a `train_step` call the wrapper: see `tutorials/distributed.md`.")
     check_compiled(model)
     return model
