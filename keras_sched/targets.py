@@ -96,18 +96,20 @@ def _named(key: str, model: keras.Model, optimizer: keras.Optimizer) -> Target |
 
 def _meant(key: str, model: keras.Model) -> list[str]:
     """The keys that end with `key`, each as one types it."""
-    layers = [each for each in layers_of(model) if key in _numeric(each) or is_number(vars(each).get(key))]
+    name = key.rpartition("/")[2]
+    layers = [each for each in layers_of(model) if name in _numeric(each) or is_number(vars(each).get(name))]
     losses = [] if getattr(model, "loss", None) is None else _losses(key, model)
     output = key.rpartition("_")[0] if key.endswith("loss") else key  # `NAME_loss`, as in the logs
     weights = [each for each in _outputs(losses) if each == output or key in ("loss_weights", "loss_weight")]
     of_losses = [key] if any(key in loss_numbers(loss) for _, loss in losses) else []
-    rates = [each for each in layers_of(model) if key in ("dropout", each.name) and "rate" in _numeric(each)]
+    dropouts = [each for each in layers_of(model) if is_number(vars(each).get("rate"))]
+    rates = [each for each in dropouts if key == "dropout" or fnmatchcase(each.name, key)]
     variables = [each.name for each in model.non_trainable_variables if not len(each.shape)]
     return [
         *(f"`loss_weights.{output}`" for output in weights),
         *(f"`loss.{name}`" for name in of_losses),
         *(f"`{layer.name}.rate`" for layer in rates),
-        *(f"`{layer.name}.{key}`" for layer in layers),
+        *(f"`{layer.name}.{name}`" for layer in layers),
         *(f"`{name}`" for name in get_close_matches(key, variables, n=1, cutoff=0.75)),
     ]
 

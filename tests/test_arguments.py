@@ -234,6 +234,8 @@ def test_a_rate_above_the_highest_is_said(make, warns):
     [
         ("loss.from_logits", r"the compiled loss has label_smoothing.*for example `keras.losses.Huber"),
         ("head_loss", r"Did you mean `loss_weights.head`"),
+        ("drop/rate", r"Did you mean `drop.rate`"),
+        ("dro*", r"Did you mean `drop.rate`"),
         ("drop.rate", r"`rate` of `drop` is 0, and a Dropout made with 0 has no random numbers"),
     ],
 )

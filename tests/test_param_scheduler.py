@@ -1,5 +1,7 @@
 """`ParamScheduler` and the recipes' callbacks: values, what was used, lengths, names, and how they go together."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -248,7 +250,7 @@ def of_unknown_length():
     if keras.backend.backend() == "torch":
         from torch.utils.data import DataLoader, IterableDataset
 
-        class Stream(IterableDataset):
+        class Stream(IterableDataset[Any]):
             def __iter__(self):
                 return batches(4)
 

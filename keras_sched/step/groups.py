@@ -55,7 +55,7 @@ class _ByGroup:
 
     def clip(self, grads: Any) -> list[Any]:
         limit: Any = self.optimizer.clipvalue
-        limits = [None if each is None else ops.cast(limit, each.dtype) for each in grads]
+        limits: list[Any] = [None if each is None else ops.cast(limit, each.dtype) for each in grads]
         return [each if each is None else ops.clip(each, -top, top) for each, top in zip(grads, limits, strict=True)]
 
     def _own(self, method: str) -> Callable[..., Any]:
