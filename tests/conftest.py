@@ -56,6 +56,14 @@ def backend() -> str:
     return keras.backend.backend()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what plain Keras 3.12 cannot do on TensorFlow: its Muon fails, and its dropout at a rate of 1."""
+    cannot = ("[Muon]", "[muon]", "test_a_value_of_one_too") if KERAS < (3, 13) else ()
+    for item in items if keras.backend.backend() == "tensorflow" else []:
+        if item.name.endswith(cannot):
+            item.add_marker(pytest.mark.skip(reason="this Keras itself fails there on TensorFlow"))
+
+
 @pytest.fixture
 def several_steps(backend: str) -> None:
     """For `steps_per_execution`, which Keras has on PyTorch from 3.16 on."""
