@@ -133,7 +133,9 @@ class Scheduler(OfKnownLength):
             if epoch > self.first_epoch and fit.step is None:
                 self._check_resumed(epoch)
             elif fit.step is not None and self._steps is not None:
-                for _, ran in fit.scheduled()[0].epochs[-1:]:
+                for ran in [
+                    inner.first_row - (epoch - 1) * self._steps for inner, _ in self._in_use() if not inner.skips
+                ]:
                     if abs(ran - self._steps) > fit.step.batches:
                         found = f"steps_per_epoch={self._steps} and had an epoch of {ran} batches"
                         advise(found, "each epoch begins where its own should", f"Pass `steps_per_epoch={ran}`.")
