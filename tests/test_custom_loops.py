@@ -178,6 +178,19 @@ def test_a_state_that_is_loaded_inside_the_block_says_which_step_comes(windowed:
     np.testing.assert_allclose(s.hps["lr"][-2:], [0.5, 0.4])
 
 
+def test_a_loop_that_should_have_been_resumed_is_said() -> None:
+    def loop() -> None:
+        model, optimizer = net(), sgd()
+        apply(optimizer, model, 0)
+        apply(optimizer, model, 1)
+        with scheduled(optimizer, scheds(SGD), steps=5):
+            for step in range(3):
+                apply(optimizer, model, step)
+
+    with pytest.warns(UserWarning, match=r"`steps=5 and took 3`; it began anew, after the 2 steps.*inside the `with`"):
+        loop()
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_a_block_inside_itself_or_another_is_refused_and_the_outer_one_goes_on(same: bool) -> None:
     model, optimizer = net(), sgd()

@@ -133,9 +133,8 @@ class Scheduler(OfKnownLength):
             if epoch > self.first_epoch and fit.step is None:
                 self._check_resumed(epoch)
             elif fit.step is not None and self._steps is not None:
-                for ran in [
-                    inner.first_row - (epoch - 1) * self._steps for inner, _ in self._in_use() if not inner.skips
-                ]:
+                rows = [inner.first_row for inner, _ in self._in_use() if not inner.skips]
+                for ran in (row - (epoch - 1) * self._steps for row in rows):
                     if abs(ran - self._steps) > fit.step.batches:
                         found = f"steps_per_epoch={self._steps} and had an epoch of {ran} batches"
                         advise(found, "each epoch begins where its own should", f"Pass `steps_per_epoch={ran}`.")

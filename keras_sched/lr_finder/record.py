@@ -26,7 +26,7 @@ _SAID = {
     ALL_RUN: ("all {num_it} batches were run", "Search over more batches: `num_it` is 100 by default."),
     DIVERGED: (
         "the smoothed loss exceeded four times its best after {points} of {num_it} batches",
-        "Search from a lower rate (`start_lr`).",
+        "Search from a lower rate (`start_lr`); where the loss is noisy, with `stop_div=False` or `validation_data=`.",
     ),
     NOT_FINITE: (
         "the loss of batch {points} was not finite, and is dropped",
