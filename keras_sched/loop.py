@@ -132,8 +132,7 @@ class ScheduledLoop:
         if kind is None and taken > self.steps:
             meaning = f"from step {self.steps} on, all train at the schedule's last value"
             advise(f"steps={self.steps} and took {taken}", meaning, f"Pass `steps={taken}`, if you did not mean that.")
-        began = self._inner[0].inner.first_count
-        if kind is None and 0 < began == self.steps - taken:
+        if kind is None and 0 < (began := self._inner[0].inner.first_count) == self.steps - taken:
             meaning = f"it began anew, after the {began} steps that the optimizer had made before"
             advise(f"steps={self.steps} and took {taken}", meaning, "To resume a run load its state inside the `with`.")
         if kind is None and not self.windowed and not taken:

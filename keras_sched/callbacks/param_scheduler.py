@@ -42,8 +42,7 @@ class ParamScheduler(Scheduler):
             it keep the value at the end.
         steps_per_epoch: batches in an epoch, where `fit` cannot know (a generator).
         groups: the parameter groups: a whole number (`layer_groups(model, n)`), lists of layers or of name patterns
-            (regular expressions, searched for in a variable's path), or a function of a variable. By default as many as
-            `scheds` has values for.
+            (regular expressions for a variable's path), or a function of a variable. By default as many as in `scheds`.
         momentum_correction: multiply the momentum by the ratio of two successive rates (Goyal et al. 2017), for SGD
             with momentum: the weights are then PyTorch's and fastai's.
 

@@ -65,10 +65,9 @@ class Override:
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """What `optimizer.apply` is while installed."""
         original = self._original or type(self.optimizer).apply.__get__(self.optimizer)
-        trained = trainable_variables or self.optimizer._trainable_variables
-        kinds = {keras.backend.standardize_dtype(variable.dtype) for variable in trained}
-        read = {name: some for name, some in self.read(self.updates).items() if not is_object(name)}
-        values = {name: [_typed(value, name, kinds) for value in some] for name, some in read.items()}
+        values = {name: some for name, some in self.read(self.updates).items() if not is_object(name)}
+        if any(isinstance(of_groups[0], Proxy) for of_groups in values.values()):  # in a trace, not in each batch
+            values = _typed(values, trainable_variables or self.optimizer._trainable_variables)
         self._batch.updates = self.updates + 1
         self.used = True
         changes = {slot(name): of_groups[-1] for name, of_groups in values.items()}
@@ -77,7 +76,10 @@ class Override:
             original(grads, trainable_variables)
 
 
-def _typed(value: Any, name: str, kinds: set[str]) -> Any:
-    """A value in the type of the variables, as TensorFlow needs it; a tensor where JAX 0.10 clips with nothing else."""
-    value = value.cast(*kinds) if isinstance(value, Proxy) and len(kinds) == 1 else value
-    return getattr(value, "value", value) if name in ("clipvalue", "l1_regularization_strength") else value
+def _typed(values: Values, variables: Any) -> Values:
+    """Values in the type of the variables, as TensorFlow needs it; tensors where JAX 0.10 clips with nothing else."""
+    kinds = {keras.backend.standardize_dtype(variable.dtype) for variable in variables}
+    for name, some in values.items():
+        typed = [each.cast(*kinds) if isinstance(each, Proxy) and len(kinds) == 1 else each for each in some]
+        values[name] = [each.value for each in typed] if name in ("clipvalue", "l1_regularization_strength") else typed
+    return values
