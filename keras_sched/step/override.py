@@ -76,7 +76,7 @@ class Override:
             original(grads, trainable_variables)
 
 
-def _typed(values: Values, variables: Any) -> Values:
+def _typed(values: dict[str, Any], variables: Any) -> dict[str, Any]:
     """Values in the type of the variables, as TensorFlow needs it; tensors where JAX 0.10 clips with nothing else."""
     kinds = {keras.backend.standardize_dtype(variable.dtype) for variable in variables}
     for name, some in values.items():
