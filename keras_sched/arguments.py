@@ -1,7 +1,8 @@
 """Arguments by name: one that a callable does not have is answered with the one that was meant."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any, ParamSpec, TypeVar
 from keras_sched.errors import (
     advise,
     check_fraction,
-    did_you_mean,
     is_whole,
     shown,
     speaker,
@@ -22,6 +22,7 @@ from keras_sched.errors import (
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Made = TypeVar("Made")
 
 # What PyTorch, Keras, optax, transformers, fastai and others say -> what it may be called here; the first that fits.
 _OTHERS = {
@@ -36,6 +37,7 @@ _OTHERS = {
     "base_lr": ("lr_min", "lr_max", "lr"),
     **dict.fromkeys(("min_lr", "eta_min", "lr_min"), ("lr_min", "lr_final", "div_final", "start_lr")),
     **dict.fromkeys(("final_lr", "end_lr", "end_value", "end_learning_rate"), ("lr_final", "div_final")),
+    **dict.fromkeys(("stop", "final", "last"), ("end",)),
     "div_factor": ("div",),
     "final_div_factor": ("div_final",),
     **dict.fromkeys(("base_momentum", "max_momentum", "cycle_momentum", "momentum", "betas"), ("moms",)),
@@ -136,22 +138,35 @@ def check_names(
     unknown = {name: value for name, value in given.items() if name not in known}
     if not unknown or any(each.kind is Parameter.VAR_KEYWORD for each in known.values()):
         return
-    ours = {theirs: next((each for each in names if each in known), "") for theirs, names in _OTHERS.items()}
+    free = {name: each for name, each in known.items() if name not in given}
+    ours = {theirs: next((each for each in names if each in free), "") for theirs, names in _OTHERS.items()}
     received = ", ".join(f"{name}={shown(value)}" for name, value in unknown.items())
     nobody = f"{having} no" if of_fit is None else "neither it nor `model.fit` has an"
-    meant = "".join(dict.fromkeys(_meant(name, known, ours, alone=len(unknown) == 1) for name in unknown))
+    meant = "".join(dict.fromkeys(_meant(name, free, ours, alone=len(unknown) == 1) for name in unknown))
     listed = f"Its own are {', '.join(f'`{name}`' for name in own)}"
     handed_on = "." if of_fit is None else "; it hands the others to `model.fit`."
     raise wrong_type(received, f"{nobody} argument of that name", f"{meant}{listed}{handed_on}")
 
 
+def call_checked(cls: type[Made]) -> type[Made]:
+    """A public class that answers an argument which it does not have with the one meant."""
+    init = cls.__init__
+
+    @wraps(init)
+    def checked(self: Made, *args: Any, **kwargs: Any) -> None:
+        check_call(cls, args, kwargs)
+        init(self, *args, **kwargs)
+
+    setattr(cls, "__init__", checked)  # noqa: B010 - a type checker goes on with the signature that it had
+    return cls
+
+
 def check_call(cls: type, args: Sequence[Any], given: Mapping[str, Any]) -> None:
-    """Raise a `TypeError` where a class is not called as its `__init__` wants it; a copy is made without arguments."""
+    """Raise a `TypeError` where a class is not called as its `__init__` wants it."""
     _, *own = signature(cls.__init__).parameters.items()
     with speaking_as(cls.__name__):
         check_names(given, dict(own))
-        if args or given:
-            check_count(args, given, dict(own))
+        check_count(args, given, dict(own))
 
 
 def check_count(args: Sequence[Any], given: Mapping[str, Any], own: Mapping[str, Parameter]) -> None:
@@ -167,7 +182,8 @@ def check_count(args: Sequence[Any], given: Mapping[str, Any], own: Mapping[str,
         wrong = [f"{len(args)} arguments without their names"]
     if wrong:
         call = ", ".join([*by_place, *(f"{name}=..." for name in needed if name not in by_place)])
-        raise wrong_call(wrong[0], f"Call `{speaker()}({call})`; the others go by their names.")
+        rest = "; the others go by their names." if len(needed) < len(own) else "."
+        raise wrong_call(wrong[0], f"Call `{speaker()}({call})`{rest}")
 
 
 def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str], *, alone: bool) -> str:
@@ -181,8 +197,18 @@ def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str], *
         return f"For an argument of the recipe pass `over={{{name!r}: [...]}}`. "
     if lower in _ELSEWHERE:
         return _ELSEWHERE[lower]
+    if not meant and "start" in known and "total_steps" in _OTHERS.get(lower, ()):
+        return "It has no length: the fit that it is for has one. "
     note = _NOTES.get(lower, "") if ours.get(lower) else ""
     return (meant if alone else meant.replace("?", f" for `{name}`?")) + note
+
+
+def did_you_mean(name: Any, known: Collection[str], aliases: Mapping[str, str] | None = None) -> str:
+    """A question that names the name in `known` that is most like `name`, or nothing."""
+    lower = str(name).lower()
+    alias = (aliases or {}).get(lower)
+    near = [alias] if alias in known else get_close_matches(lower, known, n=1)
+    return f"Did you mean `{near[0]}`? " if near else ""
 
 
 def check_callbacks(callbacks: list[Any]) -> list[Any]:
@@ -209,6 +235,16 @@ def check_of_position(name: str, function: Callable[..., Any]) -> None:
         )
     if own and own[0] in _COUNTS:
         advise(f"{name}=<a function of {own[0]}>", expected, "Name its argument `pos` if that is what you mean.")
+
+
+def check_rate(name: str, value: Any) -> None:
+    """Refuse for a learning rate what has one: the results of `lr_find` and `sweep`."""
+    if (isinstance(value, tuple) and hasattr(value, "_fields")) or hasattr(value, "trials"):
+        fields = getattr(value, "_fields", None)
+        first = "lr" if fields is None or hasattr(value, "lr") else next(iter(fields), "valley")
+        kind = "what `sweep` returns" if fields is None else "a named tuple, such as `lr_find` returns"
+        cure = f"Pass a rate of it, for example `{name}=found.{first}`."
+        raise wrong_type(f"{name}={shown(value)}", f"it must be a learning rate, and this is {kind}", cure)
 
 
 def check_share(name: str, value: Any, meaning: str, example: str, *, callback: str | None = None) -> None:

@@ -3,14 +3,18 @@
 import math
 import numbers
 import reprlib
+import sys
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any
 
 _SPEAKER: ContextVar[str | None] = ContextVar("speaker", default=None)
+
+_FOUND = map(find_spec, ("keras", __package__ or "", "contextlib"))
+_INSIDE = tuple((each.origin or "").removesuffix("__init__.py").removesuffix(".py") for each in _FOUND if each)
 
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = _SHORT.maxlong = 80
@@ -69,8 +73,9 @@ class NoCallback:
 
 
 def advise(received: str, meaning: str, cure: str) -> None:
-    """Warn, in the same words, of a call that may not do what was meant."""
-    warnings.warn(_sentence(received, meaning, cure), UserWarning, stacklevel=3)
+    """Warn, in the same words, of a call that may not do what was meant; Python 3.12 names the line that made it."""
+    place: Any = {"stacklevel": 3} if sys.version_info < (3, 12) else {"skip_file_prefixes": _INSIDE}
+    warnings.warn(_sentence(received, meaning, cure), UserWarning, **place)
 
 
 def _sentence(received: str, expected: str, cure: str) -> str:
@@ -95,24 +100,6 @@ def speaker() -> str:
 def shown(value: Any) -> str:
     """`value` as it was typed, on one line and not too long."""
     return " ".join(_SHORT.repr(value).split())
-
-
-def did_you_mean(name: Any, known: Collection[str], aliases: Mapping[str, str] | None = None) -> str:
-    """A question that names the name in `known` that is most like `name`, or nothing."""
-    lower = str(name).lower()
-    alias = (aliases or {}).get(lower)
-    near = [alias] if alias in known else get_close_matches(lower, known, n=1)
-    return f"Did you mean `{near[0]}`? " if near else ""
-
-
-def check_rate(name: str, value: Any) -> None:
-    """Refuse for a learning rate what has one: the results of `lr_find` and `sweep`."""
-    if (isinstance(value, tuple) and hasattr(value, "_fields")) or hasattr(value, "trials"):
-        fields = getattr(value, "_fields", None)
-        first = "lr" if fields is None or hasattr(value, "lr") else next(iter(fields), "valley")
-        kind = "what `sweep` returns" if fields is None else "a named tuple, such as `lr_find` returns"
-        cure = f"Pass a rate of it, for example `{name}=found.{first}`."
-        raise wrong_type(f"{name}={shown(value)}", f"it must be a learning rate, and this is {kind}", cure)
 
 
 def check_fraction(name: str, value: Any, meaning: str, example: str = "0.25") -> None:

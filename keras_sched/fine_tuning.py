@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 import keras
 import numpy as np
 
-from keras_sched.arguments import names_checked
+from keras_sched.arguments import check_rate, names_checked
 from keras_sched.callbacks import DEFAULT_MOMS, OneCycle
-from keras_sched.errors import advise, check_compiled, check_positive, check_rate, check_whole
+from keras_sched.errors import advise, check_compiled, check_positive, check_whole
 from keras_sched.fit import History, as_list, fit_with
 from keras_sched.freezing import DIVIDED, freeze_to, is_frozen, reset_optimizer
 from keras_sched.groups import Groups, resolve_groups

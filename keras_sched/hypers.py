@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 
-from keras_sched.errors import advise, check_rate, did_you_mean, is_number, shown, wrong_state, wrong_type, wrong_value
+from keras_sched.arguments import check_rate, did_you_mean
+from keras_sched.errors import advise, is_number, shown, wrong_state, wrong_type, wrong_value
 
 LearningRate = float | slice | Sequence[float]
 

@@ -1,6 +1,7 @@
 """Schedules in a custom training loop: `with scheduled(optimizer, ...) as s`."""
 
 import contextlib
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -81,8 +82,7 @@ class ScheduledLoop:
         self.inside: bool | None = None  # before the first `with`
         self._leave = contextlib.ExitStack()
         self.given: Window | None = None  # to the step that runs
-        self.windowed = False  # whether the steps take their values from a window
-        self.stateless = False  # whether the optimizer's count may be in no variable
+        self.windowed = self.stateless = False  # values from a window; the optimizer's count perhaps in no variable
         # A call of `apply` does not yet mean a step where both branches of a loss scale's condition are traced.
         self.may_skip = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) and backend().traces_conditions
 
@@ -107,6 +107,7 @@ class ScheduledLoop:
 
     @speaking_as("scheduled")
     def __enter__(self) -> Self:
+        self.inside = False
         check_free(self.optimizer)
         if backend().being_traced(()):
             cure = "Write the `with` around the loop, and pass the step `s.window()`."
@@ -122,6 +123,11 @@ class ScheduledLoop:
             self._leave = leave.pop_all()
         self.inside, self.windowed, self.stateless = True, False, False
         return self
+
+    @speaking_as("scheduled")
+    def __del__(self) -> None:
+        if getattr(self, "inside", False) is None:
+            advise("no `with`", "nothing was scheduled", "Write `with scheduled(...) as s:` around the loop.")
 
     @speaking_as("scheduled")
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -193,7 +199,7 @@ class _LoopOptimizer:
     """One inner optimizer of a custom loop."""
 
     def __init__(self, loop: ScheduledLoop, place: int, optimizer: keras.Optimizer, groups: int, division: Any) -> None:
-        self.loop, self._place = loop, place
+        self.loop, self._place = weakref.proxy(loop), place
         self.inner = InnerOptimizer(optimizer)
         self._division = division
         curves, self.names = curves_of(loop.scheds, optimizer, loop.steps, groups)

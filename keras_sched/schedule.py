@@ -10,10 +10,12 @@ from typing import Any
 import keras
 
 from keras_sched.annealers import Annealer
+from keras_sched.arguments import call_checked
 from keras_sched.errors import check_whole, shown, speaking_as, wrong_type, wrong_value
 
 
 @keras.saving.register_keras_serializable(package="keras_sched")
+@call_checked
 @dataclass(frozen=True)
 class AnnealedSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """An annealer as the learning rate that an optimizer is compiled with, in `fit` and in custom loops.

@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_sched.arguments import did_you_mean
 from keras_sched.curves import looked_at
-from keras_sched.errors import did_you_mean, is_number, shown, wrong_value
+from keras_sched.errors import is_number, shown, wrong_value
 from keras_sched.hypers import OBJECT, attribute_of
 from keras_sched.step import Target, layers_of, loss_numbers
 from keras_sched.table import RowValues

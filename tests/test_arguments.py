@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 
 import keras
 import numpy as np
@@ -133,6 +134,9 @@ def test_a_callback_of_a_users_own_takes_what_it_likes():
         (lambda: ks.SGDR(3, first_decay_steps=3), "cycle_len"),
         (lambda: ks.one_cycle(0.1, pct=0.3), "pct_start"),
         (lambda: ks.lr_find(None, [1], mode="exponential"), "model"),
+        (lambda: ks.AnnealedSchedule(ks.SchedCos(0.1, 0), total_steps=9), "steps"),
+        (lambda: ks.SchedCos(start=1, stop=0), "end"),
+        (lambda: ks.SchedPoly(1, 0, powers=2), "power"),
     ],
 )
 def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
@@ -163,6 +167,7 @@ def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
         ),
         (lambda: ks.ParamScheduler({}, lr=0.1), "To schedule it put it in the dictionary `scheds`: `{'lr': ...}`. "),
         (lambda: ks.ParamScheduler({}, total_step=9), "Did you mean `total_steps`? "),
+        (lambda: ks.SchedCos(0.1, T_max=9), "It has no length: the fit that it is for has one. "),
     ],
 )
 def test_other_habits(call, meant):
@@ -193,6 +198,31 @@ def test_an_array_of_one_number_is_a_rate(made):
     history = ks.fit_one_cycle(model, *data, epochs=2, batch_size=1, lr_max=made(0.5), verbose=0)
     assert history.hps["lr"].max() == 0.5
     assert ks.OneCycle([made(0.25), made(0.5)], groups=2).lr_max is not None
+
+
+@pytest.mark.parametrize(
+    ("call", "typed"),
+    [
+        (lambda: ks.SchedCos(1), "SchedCos(start, end)"),
+        (lambda: ks.AnnealedSchedule(ks.SchedCos(1, 0)), "AnnealedSchedule(annealer, steps)"),
+    ],
+)
+def test_a_value_that_is_missing(call, typed):
+    with pytest.raises(TypeError, match=re.escape(f"Call `{typed}`.")):
+        call()
+
+
+def test_the_signature_of_an_annealer_stays_what_it_was():
+    assert str(inspect.signature(ks.SchedPoly)) == "(start: 'Ends', end: 'Ends', power: 'float') -> None"
+    assert [*inspect.signature(ks.AnnealedSchedule).parameters] == ["annealer", "steps"]
+
+
+@pytest.mark.parametrize("recipe", [ks.one_cycle, ks.flat_cos, ks.warmup_cosine])
+def test_a_recipe_at_the_rate_that_no_rule_found(recipe):
+    with pytest.raises(
+        TypeError, match=r"`lr_find` may have found none. Pass .* `OneCycle\(\)` trains at the compiled"
+    ):
+        recipe(None)
 
 
 def test_a_suggestion_by_its_name():
@@ -322,3 +352,20 @@ def test_suggest_takes_a_list_too():
 def test_what_is_no_model_is_not_asked_for_its_fit():
     with pytest.raises(TypeError, match="must be a Keras model"):
         ks.fit_one_cycle(keras.layers.Dense(1), [1], [1], epochs=1, batch_size=1)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 cannot look beyond the lines of a library")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model: ks.one_cycle(0.1, div=0.5),
+        lambda model: ks.scheduled(model.optimizer, {"lr": ks.SchedCos(0.1, 0)}, steps=1),
+        lambda model: model.fit(np.ones((64, 1)), np.ones(64), verbose=0, callbacks=[ks.OneCycle(0.1, total_steps=1)]),
+    ],
+)
+def test_a_warning_names_the_line_that_made_it(call):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="`(one_cycle|scheduled|OneCycle)` received") as said:
+        call(model)
+    assert [each.filename for each in said] == [__file__]

@@ -606,6 +606,18 @@ def test_a_window_is_of_no_use_outside_the_block() -> None:
         s.window()
     with pytest.raises(RuntimeError, match="inside `with`"):
         s.apply((), [], [])
+    with pytest.warns(UserWarning, match="nothing was scheduled"):
+        del s
+
+
+def test_a_loop_that_could_not_begin_is_told_of_once() -> None:
+    taken = sgd()
+    with contextlib.suppress(KeyError), scheduled(taken, scheds(SGD), steps=STEPS):
+        second = scheduled(taken, scheds(SGD), steps=STEPS)
+        with pytest.raises(RuntimeError, match="an optimizer inside `scheduled`"), second:
+            pass
+        del second  # which warns of nothing
+        raise KeyError  # so that the loop need not make a step
 
 
 def test_a_step_compiled_by_xla_on_tensorflow(backend: str) -> None:
@@ -719,3 +731,5 @@ def test_a_loop_that_was_never_entered_has_used_nothing():
     loop = scheduled(keras.optimizers.SGD(), {"lr": SchedLin(0.5, 0.1)}, steps=4)
     with pytest.raises(RuntimeError, match="found no loop yet"):
         _ = loop.hps
+    with pytest.warns(UserWarning, match="`no `with``; nothing was scheduled"):
+        del loop

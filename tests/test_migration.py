@@ -152,6 +152,9 @@ TORCH = {
     "OneCycleLR(opt, lr, total_steps=n, div_factor=10, final_div_factor=100)": formula(
         lambda i, n: one_cycle_of_torch(i, n, 0.1, 1e-3)
     ),
+    'OneCycleLR(opt, lr, total_steps=n, anneal_strategy="linear")': formula(
+        lambda i, n: one_cycle_of_torch(i, n, 1 / 25, 1 / 25e4, lambda pos: 1 - pos)
+    ),
 }
 
 
@@ -161,11 +164,11 @@ def restarts(i, k):
     return cosine((i - begins) / length)
 
 
-def one_cycle_of_torch(i, n, start, end):
+def one_cycle_of_torch(i, n, start, end, fall=cosine):
     top = 0.3 * n - 1
     if i <= top:
-        return start + (1 - start) * (1 - cosine(i / top))
-    return end + (1 - end) * cosine((i - top) / (n - 1 - top))
+        return start + (1 - start) * (1 - fall(i / top))
+    return end + (1 - end) * fall((i - top) / (n - 1 - top))
 
 
 HUGGING_FACE = {
@@ -182,6 +185,9 @@ HUGGING_FACE = {
     "get_wsd_schedule(opt, w, d, n)": formula(
         lambda i, w, n, d: i / w if i < w else 1 if i < n - d else cosine((i - n + d) / d)
     ),
+    "get_wsd_schedule(opt, w, d, n, min_lr_ratio=end / lr)": formula(
+        lambda i, w, n, d: 0.01 + 0.99 * (i / w if i < w else 1 if i < n - d else cosine((i - n + d) / d))
+    ),
     'get_wsd_schedule(opt, w, d, n, decay_type="1-sqrt")': kept("transformers", 1),
     'TrainingArguments(lr_scheduler_type="cosine", warmup_ratio=0.1)': kept("transformers", 0),
 }
@@ -190,6 +196,9 @@ TIMM = {
     "CosineLRScheduler(opt, t_initial=n - w, warmup_t=w, warmup_prefix=True, lr_min=end)": kept("timm", 1),
     "CosineLRScheduler(opt, t_initial=n, warmup_t=w)": formula(lambda i, w, n: i / w if i < w else cosine(i / n)),
     "CosineLRScheduler(opt, t_initial=k, cycle_mul=2, cycle_decay=0.5, cycle_limit=3)": kept("timm", 0),
+    "CosineLRScheduler(opt, t_initial=n - w, warmup_t=w, warmup_prefix=True, warmup_lr_init=low)": formula(
+        lambda i, w, n: 0.1 + 0.9 * i / w if i < w else cosine((i - w) / (n - w))
+    ),
     "PolyLRScheduler(opt, t_initial=n, power=2, lr_min=end)": kept("timm", 2),
 }
 OPTAX = {
@@ -293,3 +302,12 @@ def test_the_function_for_the_very_numbers_of_one_cycle_gives_them(golden):
     for ours, theirs in (("lr", "lr"), ("mom", "momentum")):
         found = [recipe[ours](i / 50) for i in range(50)]
         np.testing.assert_allclose(found, kept("torch", 0, theirs)(golden), rtol=1e-5)
+    recipe = names["as_torch_counts"](50, 0.1, div=10)
+    wanted = [0.1 * one_cycle_of_torch(i, 50, 1 / 10, 1 / 1e5) for i in range(50)]
+    np.testing.assert_allclose([recipe["lr"](i / 50) for i in range(50)], wanted, rtol=1e-5)
+
+
+def test_the_rounding_of_trainer_gives_its_number_of_batches():
+    cure = re.search(r"or `warmup=(.+?)` where", PAGE)[1]
+    for n, batches in ((50, 5), (51, 6), (59, 6)):
+        assert eval(cure, {"math": math, "n": n}) == batches  # noqa: S307 - our own page

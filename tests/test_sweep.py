@@ -95,7 +95,12 @@ def test_the_better_half_goes_on_and_the_best_of_the_last_round_is_the_best(mode
     winner = min(last, key=lambda trial: trial.value)
     assert found.best == dict(winner.arguments)
     assert found.lr == winner.arguments["lr_max"]
+    assert found.value == winner.value
     assert found.cost == 4 * 1 + 2 * 10
+    assert [trial.value for trial in found.ranked(1)] == sorted(trial.value for trial in first)
+    for number in (0, 3):
+        with pytest.raises(ValueError, match=f"`number={number}`; its rounds are 1 to 2"):
+            found.ranked(number)
     assert (found.monitor, found.lower_is_better) == ("val_loss", True)
 
 

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias, TypeVar
 import keras
 import numpy as np
 
-from keras_sched.errors import NoCallback, check_rate, shown, speaking_as, wrong_type, wrong_value
+from keras_sched.arguments import call_checked, check_rate
+from keras_sched.errors import NoCallback, shown, speaking_as, wrong_type, wrong_value
 
 Ends: TypeAlias = float | Sequence[float] | np.ndarray
 
@@ -21,8 +22,8 @@ Kind = TypeVar("Kind", bound="Annealer")
 
 
 def registered(kind: type[Kind]) -> type[Kind]:
-    """Make models that hold such an annealer load."""
-    return keras.saving.register_keras_serializable(package="keras_sched")(kind)
+    """Make models that hold such an annealer load, and name the argument that was meant."""
+    return keras.saving.register_keras_serializable(package="keras_sched")(call_checked(kind))
 
 
 # `weakref_slot`, as jit and tf.function hold a weak reference to what they compile.
@@ -72,7 +73,9 @@ class Annealer(NoCallback, ABC):
             return self._from_tensor(keras.ops.convert_to_tensor(pos))
         with speaking_as(type(self).__name__):
             if pos is _NONE:
-                raise _no_position(type(self).__name__)
+                # An optimizer that was made with an annealer for its learning rate calls it so.
+                cure = f"As the rate of an optimizer pass `AnnealedSchedule({type(self).__name__}(...), steps=...)`."
+                raise wrong_type("no position", "an annealer is called with a position, from 0 to 1", cure)
             positions = _positions(pos)
         values = self.on_array(positions)
         return float(values) if values.ndim == 0 and not isinstance(pos, np.ndarray) else values
@@ -127,15 +130,6 @@ class Between(Annealer):
         return common_groups(start=self.start, end=self.end)
 
 
-def _no_position(kind: str) -> TypeError:
-    """An optimizer that was made with an annealer for its learning rate calls it without a position."""
-    return wrong_type(
-        "no position",
-        "an annealer is called with a position of training, from 0 to 1",
-        f"As the learning rate of an optimizer, pass `AnnealedSchedule({kind}(...), steps=...)`.",
-    )
-
-
 def computing_dtype(dtype: str) -> str:
     """The dtype to compute in: half precision has too few digits for a position."""
     return dtype if dtype in {"float32", "float64"} else "float32"
@@ -181,6 +175,10 @@ def _as_array(value: Any) -> np.ndarray:
 
 def checked_rates(name: str, rates: Any, *, zero: bool = False) -> np.ndarray:
     """Learning rates as a float64 array, () or (G,); raise unless they are above 0, or with `zero` at least 0."""
+    if rates is None:
+        expected = "a recipe needs a learning rate, and `lr_find` may have found none"
+        cure = f"Pass `{name}=1e-3`, or use a callback: `OneCycle()` trains at the compiled rate."
+        raise wrong_type(f"{name}=None", expected, cure)
     checked = np.asarray(checked_ends(name, rates))
     if (checked < 0).any() or (not zero and (checked == 0).any()):
         expected = f"it must be a learning rate {'of at least' if zero else 'above'} 0, or one per parameter group"

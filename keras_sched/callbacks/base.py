@@ -19,7 +19,8 @@ class Callback(keras.callbacks.Callback):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remember the arguments; one that `__init__` does not have is an error here."""
-        check_call(cls, args, kwargs)
+        if args or kwargs:  # a copy is made without
+            check_call(cls, args, kwargs)
         made = super().__new__(cls)
         made._given = args, kwargs
         return made

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from keras_sched.errors import needing, shown, speaking_as, wrong_state
+from keras_sched.errors import needing, shown, speaking_as, wrong_state, wrong_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,8 +55,8 @@ class Sweep:
         >>> found = Sweep([Trial({"lr_max": 0.1}, 1, 2, (0.5, 0.4)), Trial({"lr_max": 0.01}, 1, 2, (0.7, 0.6))])
         >>> found
         Sweep(best={'lr_max': 0.1}, loss=0.4, 2 trials, 4 epochs)
-        >>> found.lr, found.cost, found.trials[1].value
-        (0.1, 4, 0.6)
+        >>> found.lr, found.value, found.cost, found.trials[1].value
+        (0.1, 0.4, 4, 0.6)
     """
 
     trials: list[Trial] = field(default_factory=list)
@@ -79,12 +79,21 @@ class Sweep:
         return self.best.get(self.rate)
 
     @property
+    def value(self) -> float:
+        """The monitored value of the best trial."""
+        return self._best().value
+
+    @property
     def cost(self) -> int:
         """How many epochs were trained in all."""
         return sum(trial.epochs for trial in self.trials)
 
     def ranked(self, number: int) -> list[Trial]:
-        """The trials of a round that were trained to their end, the best first."""
+        """The trials of a round, from 1, that were trained to their end, the best first."""
+        rounds = {trial.round for trial in self.trials}
+        if rounds and number not in rounds:
+            with speaking_as("Sweep.ranked"):
+                raise wrong_value(f"number={number}", f"its rounds are 1 to {max(rounds)}", "Pass one of them.")
         sign = 1 if self.lower_is_better else -1
         found = [trial for trial in self.trials if trial.round == number and _trained(trial)]
         return sorted(found, key=lambda trial: sign * trial.value)
