@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from oracle import KERAS
 
-from keras_sched import LRFinder, SchedExp, lr_find
+from keras_sched import LRFinder, ParamScheduler, SchedExp, lr_find
 
 # Keras 3.15's own, on PyTorch with a new NumPy: `pytest.warns` emits again what it was not to find.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -719,3 +719,17 @@ def test_processes_that_train_together_have_the_mean_of_their_losses_and_end_tog
     tolerance = 1e-6 if KERAS < (3, 16) else 1e-2  # from there on Keras averages the gradients as well
     np.testing.assert_allclose(together[1], np.mean(alone, axis=0), rtol=tolerance)
     assert (together[0], spoilt[0], len(spoilt[1])) == ("num_it", "not finite", 2)
+
+
+@pytest.mark.usefixtures("several_steps")
+@pytest.mark.parametrize("callbacks", [[], [{"lr": SchedExp(0.1, 0.01)}]])
+def test_a_plain_fit_after_a_search_trains_on_every_batch_of_a_call(callbacks):
+    model, other = compiled(steps_per_execution=4), compiled(steps_per_execution=4)
+    other.set_weights(model.get_weights())
+    lr_find(model, *rows(), num_it=6, show_plot=False, verbose=0, suggest_funcs=())
+    for each in (model, other):
+        for scheds in (callbacks, []):
+            ours = [ParamScheduler(recipe) for recipe in scheds]
+            each.fit(*rows(), batch_size=BATCH, shuffle=False, verbose=0, callbacks=ours)
+    assert int(model.optimizer.iterations) == int(other.optimizer.iterations) == 12
+    np.testing.assert_allclose(model.get_weights()[0], other.get_weights()[0], rtol=1e-6)

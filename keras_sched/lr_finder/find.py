@@ -153,12 +153,13 @@ def _one_batch_per_call(model: keras.Model) -> Iterator[None]:
     if batches == 1:
         yield
         return
-    # What evaluates is compiled for so many batches too (TensorFlow).
+    # What trains and what evaluates is made for so many batches: a plain fit must not meet the search's.
+    kept = model.train_function
     model.steps_per_execution, model.test_function = 1, None
     try:
         yield
     finally:
-        model.steps_per_execution, model.test_function = batches, None
+        model.steps_per_execution, model.test_function, model.train_function = batches, None, kept
 
 
 @contextmanager
