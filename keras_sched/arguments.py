@@ -27,7 +27,7 @@ Made = TypeVar("Made")
 # What PyTorch, Keras, optax, transformers, fastai and others say -> what it may be called here; the first that fits.
 _OTHERS = {
     "lr": ("base_lr", "lr_max"),
-    "lr_max": ("lr", "end_lr"),
+    "lr_max": ("lr", "end_lr", "start"),
     "max_lr": ("lr_max", "lr", "end_lr"),
     **dict.fromkeys(
         ("learning_rate", "init_lr", "peak_lr", "peak_value", "warmup_target"),
@@ -35,7 +35,7 @@ _OTHERS = {
     ),
     "initial_learning_rate": ("lr_min", "base_lr", "lr_max", "lr"),
     "base_lr": ("lr_min", "lr_max", "lr"),
-    **dict.fromkeys(("min_lr", "eta_min", "lr_min"), ("lr_min", "lr_final", "div_final", "start_lr")),
+    **dict.fromkeys(("min_lr", "eta_min", "lr_min"), ("lr_min", "lr_final", "div_final", "start_lr", "end")),
     **dict.fromkeys(("final_lr", "end_lr", "end_value", "end_learning_rate"), ("lr_final", "div_final")),
     **dict.fromkeys(("stop", "final", "last"), ("end",)),
     "div_factor": ("div",),
@@ -74,6 +74,13 @@ _OTHERS = {
     **dict.fromkeys(("bn", "freeze_bn", "train_batch_norm"), ("train_bn",)),
     **dict.fromkeys(("log_dir", "filename", "filepath", "path"), ("to",)),
     "cbs": ("callbacks",),
+    **dict.fromkeys(("objective", "metric"), ("monitor",)),
+    **dict.fromkeys(("lr_end", "end_factor", "min_lr_ratio"), ("lr_final", "div_final", "end")),
+    "decay_type": ("shape",),
+    **dict.fromkeys(("start_factor", "start_lr"), ("start", "div")),
+    "timescale": ("warmup",),
+    "warmup": ("pct_start",),
+    "decay": ("pct_start",),
     "bs": ("batch_size",),
     "mode": ("monitor",),
 }
@@ -84,6 +91,10 @@ _NOTES = {
     **dict.fromkeys(
         ("step_size", "step_size_up"), "That is half a cycle in batches: `n_cycles` is all batches / (2 * step_size). "
     ),
+    "min_lr_ratio": "That is a fraction of the highest rate: multiply it by `lr_max`. ",
+    "end_factor": "That is a fraction of the highest rate: multiply it by `lr_max`. ",
+    "cycle_momentum": "Pass `moms=None` to leave momentum alone. ",
+    **dict.fromkeys(("t_0", "first_decay_steps"), "In epochs. "),
     "alpha": "Keras' is a fraction of the highest rate, `lr_final` a rate: multiply it by `lr_max`. ",
 }
 _FROM_ABOVE_0 = "For a warm-up that does not begin at 0 take `combine_scheds` with `SchedLin(1e-6, lr)`. "
@@ -92,9 +103,21 @@ _ELSEWHERE = {
         ("warmup_lr_init", "warmup_init_lr", "warmup_init", "init_value", "warmup_start_lr"), _FROM_ABOVE_0
     ),
     **dict.fromkeys(("num_stable_steps", "stable"), "The rate is constant in what `warmup` and `decay` leave. "),
+    "train_bn": "Set `trainable = False` on each BatchNormalization, and compile: what is frozen before stays so. ",
+    **dict.fromkeys(
+        ("n_trials", "max_trials"), "`over` has the values to try, and `finalists` the longest trainings. "
+    ),
+    **dict.fromkeys(("gamma", "decay_rate"), "An annealer goes from `start` to `end`: `SchedExp(lr, lr * gamma**n)`. "),
+    **dict.fromkeys(("n_cycles", "num_cycles", "cycles"), "Several cycles are `SGDR`, or `Triangular`. "),
+    **dict.fromkeys(("eta_min", "lr_min"), "Cycles that end above 0: `combine_scheds` of `SchedCos(lr, end)`. "),
     "anneal_strategy": "For straight lines take `combine_scheds` with `SchedLin`. ",
 }
-_OF_FIT = {"last_epoch": "initial_epoch", "start_epoch": "initial_epoch", "epochs": "epochs"}
+_OF_FIT = {
+    "last_epoch": "initial_epoch",
+    "start_epoch": "initial_epoch",
+    "epochs": "epochs",
+    "batch_size": "batch_size",
+}
 
 _COUNTS = frozenset({"step", "steps", "epoch", "epochs", "iteration", "current_step", "global_step", "batch", "i", "e"})
 """What other libraries call the argument of such a function, and count with."""
@@ -190,13 +213,13 @@ def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str], *
     lower = name.lower()
     if lower in _OF_FIT and not ours.get(lower):
         return f"Pass `{_OF_FIT[lower]}` to `fit`. "
+    if lower in _ELSEWHERE and not ours.get(lower):
+        return _ELSEWHERE[lower]
     meant = did_you_mean(name, known, ours)
-    if not meant and "scheds" in known:
+    if not meant and "scheds" in known and "pcts" not in known:
         return f"To schedule it put it in the dictionary `scheds`: `{{{name!r}: ...}}`. "
     if not meant and "over" in known:
         return f"For an argument of the recipe pass `over={{{name!r}: [...]}}`. "
-    if lower in _ELSEWHERE:
-        return _ELSEWHERE[lower]
     if not meant and "start" in known and "total_steps" in _OTHERS.get(lower, ()):
         return "It has no length: the fit that it is for has one. "
     note = _NOTES.get(lower, "") if ours.get(lower) else ""
@@ -229,10 +252,12 @@ def check_of_position(name: str, function: Callable[..., Any]) -> None:
     given = [each for each in signature(function).parameters.values() if each.default is each.empty]
     own = [each.name for each in given if each.kind is each.POSITIONAL_OR_KEYWORD]
     expected = "a function gets one argument, the position from 0 (the first batch) to 1 (the end)"
+    if (function.__module__ or "").startswith(f"{__package__}.recipes"):
+        called = f"{function.__name__}({', '.join(own)}, ...)"
+        raise wrong_type(f"{name}={function.__name__}", "that makes a recipe", f"Pass `ParamScheduler({called})`.")
     if len(own) > 1:
-        raise wrong_type(
-            f"{name}=<a function of {', '.join(own)}>", expected, "Pass for example `lambda pos: 1 - pos`."
-        )
+        received = f"{name}=<a function of {', '.join(own)}>"
+        raise wrong_type(received, expected, "Pass for example `lambda pos: 1 - pos`.")
     if own and own[0] in _COUNTS:
         advise(f"{name}=<a function of {own[0]}>", expected, "Name its argument `pos` if that is what you mean.")
 

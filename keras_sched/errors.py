@@ -18,6 +18,7 @@ _INSIDE = tuple((each.origin or "").removesuffix("__init__.py").removesuffix(".p
 
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = _SHORT.maxlong = 80
+vars(_SHORT).update(dict.fromkeys(("repr_type", "repr_ABCMeta"), lambda kind, _: kind.__name__))
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
 
 

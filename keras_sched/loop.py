@@ -127,7 +127,7 @@ class ScheduledLoop:
     @speaking_as("scheduled")
     def __del__(self) -> None:
         if getattr(self, "inside", False) is None:
-            advise("no `with`", "nothing was scheduled", "Write `with scheduled(...) as s:` around the loop.")
+            advise("no with", "nothing was scheduled", "Write `with scheduled(...) as s:` around the loop.")
 
     @speaking_as("scheduled")
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -267,5 +267,5 @@ class _LoopOptimizer:
 @speaking_as("scheduled")
 def _frozen(found: str) -> RuntimeError:
     expected = "the values of the step in which it was compiled would be frozen there"
-    cure = "With `fit`, use `ParamScheduler`; else pass `s.window()`, for `s.apply(...)` or `s.stateless_apply(...)`."
+    cure = "Use `fit` with `ParamScheduler` (not `train_on_batch`), or pass `s.window()` to `s.apply(...)`."
     return wrong_state(f"a compiled step that {found}", expected, cure)

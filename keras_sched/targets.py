@@ -12,20 +12,13 @@ import numpy as np
 
 from keras_sched.arguments import did_you_mean
 from keras_sched.curves import looked_at
-from keras_sched.errors import is_number, shown, wrong_value
+from keras_sched.errors import advise, is_number, shown, wrong_value
 from keras_sched.hypers import OBJECT, attribute_of
 from keras_sched.step import Target, layers_of, loss_numbers
 from keras_sched.table import RowValues
 
 _OPTIMIZERS = frozenset({"momentum", "beta_1", "beta_2", "rho", "epsilon"})  # of some layers too
-_DROPOUTS = (
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
-    keras.layers.GaussianDropout,
-    keras.layers.AlphaDropout,
-)
+_DROPOUTS = tuple(kind for name, kind in vars(keras.layers).items() if "Dropout" in name)
 _ROUNDING = 1e-12  # a formula that ends at 0 may be this far below it
 _EXAMPLE = "Pass for example `{'dropout*.rate': SchedLin(0.0, 0.5)}`."
 
@@ -165,7 +158,11 @@ def _matching(pattern: str, layers: Mapping[keras.Layer, list[str]], model: kera
         return []
     root = f"{model.name}/"
     inside = {layer: names for layer, names in layers.items() if layer is not model}
-    return [layer for layer, names in inside.items() if any(found(name.removeprefix(root)) for name in names)]
+    having = [layer for layer, names in inside.items() if any(found(name.removeprefix(root)) for name in names)]
+    if len(having) > 1 and re.escape(pattern) == pattern:
+        meaning = f"no layer is called so, and it is in the names of {', '.join(layer.name for layer in having)}"
+        advise(repr(pattern), f"{meaning}: all are scheduled", f"Type `*{pattern}*` for all, or the name of one.")
+    return having
 
 
 def _follow(layer: Any, path: str) -> tuple[Any, str] | None:
@@ -216,7 +213,7 @@ def _numeric(thing: Any) -> list[str]:
         return []
     found = dict(each for place in (*reversed(type(thing).__mro__), thing) for each in vars(place).items())
     numbers = [name for name, value in found.items() if is_number(value) and not isinstance(value, int)]
-    variables = [name for name, value in found.items() if isinstance(value, keras.Variable)]
+    variables = [name for name, each in found.items() if isinstance(each, keras.Variable) and not len(each.shape)]
     return sorted(name for name in numbers + variables if not name.startswith("_"))
 
 

@@ -82,9 +82,11 @@ def test_too_many_arguments_or_too_few(call, says):
     [
         (
             lambda: ks.plot_sched(ks.OneCycle(0.1)),
-            "`scheds=OneCycle(0.1)`; it must be a dictionary .* plot of its own: `callback.plot_sched()`",
+            "`scheds=OneCycle(0.1)`; it must be a dictionary .* is a callback already",
         ),
         (lambda: ks.ParamScheduler({"lr": ks.sgdr(0.1, n_cycles=2)}), "It is a recipe, .* pass it alone"),
+        (lambda: ks.ParamScheduler({"lr": ks.one_cycle}), "makes a recipe. Pass `ParamScheduler"),
+        (lambda: ks.ParamScheduler({"loss_weights": {"r": ks.SchedLin(0, 1)}}), "Name each: `{'loss_weights.r'"),
     ],
 )
 def test_a_recipe_in_the_wrong_place(call, says):
@@ -131,7 +133,6 @@ def test_a_callback_of_a_users_own_takes_what_it_likes():
         (lambda: ks.find_optimal_lr(None, noises=2), "noise"),
         (lambda: ks.WarmupCosine(warmup_target=0.1), "lr_max"),
         (lambda: ks.SGDR(3, 1, cycle_limit=3), "n_cycles"),
-        (lambda: ks.SGDR(3, first_decay_steps=3), "cycle_len"),
         (lambda: ks.one_cycle(0.1, pct=0.3), "pct_start"),
         (lambda: ks.lr_find(None, [1], mode="exponential"), "model"),
         (lambda: ks.AnnealedSchedule(ks.SchedCos(0.1, 0), total_steps=9), "steps"),
@@ -167,6 +168,16 @@ def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
         ),
         (lambda: ks.ParamScheduler({}, lr=0.1), "To schedule it put it in the dictionary `scheds`: `{'lr': ...}`. "),
         (lambda: ks.ParamScheduler({}, total_step=9), "Did you mean `total_steps`? "),
+        (lambda: ks.SGDR(3, first_decay_steps=3), "Did you mean `cycle_len`? In epochs. "),
+        (lambda: ks.SGDR(3, 1, eta_min=0.1), "Cycles that end above 0: `combine_scheds` of `SchedCos(lr, end)`. "),
+        (lambda: ks.OneCycle(num_cycles=3), "Several cycles are `SGDR`, or `Triangular`. "),
+        (lambda: ks.OneCycle(0.1, batch_size=8), "Pass `batch_size` to `fit`. "),
+        (lambda: ks.OneCycle(warmup=0.1), "Did you mean `pct_start`? "),
+        (lambda: ks.OneCycle(cycle_momentum=False), f"Did you mean `moms`? {_NOTES['cycle_momentum']}"),
+        (lambda: ks.WarmupLinear(0.1, min_lr_ratio=0.1), f"Did you mean `lr_final`? {_NOTES['min_lr_ratio']}"),
+        (lambda: ks.WarmupStableDecay(0.1, decay_type="cosine"), "Did you mean `shape`? "),
+        (lambda: ks.SchedCos(0.1, eta_min=0.0), "Did you mean `end`? "),
+        (lambda: ks.combine_scheds([1], [ks.SchedCos(1, 0)], milestones=3), ""),
         (lambda: ks.SchedCos(0.1, T_max=9), "It has no length: the fit that it is for has one. "),
     ],
 )
@@ -220,7 +231,7 @@ def test_the_signature_of_an_annealer_stays_what_it_was():
 @pytest.mark.parametrize("recipe", [ks.one_cycle, ks.flat_cos, ks.warmup_cosine])
 def test_a_recipe_at_the_rate_that_no_rule_found(recipe):
     with pytest.raises(
-        TypeError, match=r"`lr_find` may have found none. Pass .* `OneCycle\(\)` trains at the compiled"
+        TypeError, match=r"`lr_find` may have found none. Pass .*, or a callback: it takes the compiled"
     ):
         recipe(None)
 

@@ -323,6 +323,21 @@ def test_a_scheduler_of_keras_that_was_forgotten_beside_ours_is_said(model):
     assert ours.hps["lr"][0] == pytest.approx(0.5)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, on PyTorch
+@EITHER_SIDE
+def test_one_that_begins_at_the_compiled_rate_is_said_too(model, ours_first):
+    ours, forgotten = scheduled(), keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 if epoch < 1 else 0.001)
+    with pytest.warns(UserWarning, match="a rate of 0.01 while .*the compiled rate changes nothing. Leave out"):
+        fit(model, [ours, forgotten] if ours_first else [forgotten, ours], EPOCHS)
+    assert ours.hps["lr"][0] == values()[0][0]
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, on PyTorch
+@pytest.mark.parametrize("kept", [lambda epoch, rate: rate, lambda epoch, rate: rate / 2 if epoch == 2 else rate])
+def test_one_that_follows_the_rate_that_it_reads_is_none(model, kept):
+    fit(model, [scheduled(), keras.callbacks.LearningRateScheduler(kept)], EPOCHS)
+
+
 def test_what_was_written_is_what_others_read_until_the_next_batch(model):
     read = []
     writer = on("on_epoch_end", at(0, lambda model, index: setattr(model.optimizer, "learning_rate", 0.003)))

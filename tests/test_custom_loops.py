@@ -731,5 +731,5 @@ def test_a_loop_that_was_never_entered_has_used_nothing():
     loop = scheduled(keras.optimizers.SGD(), {"lr": SchedLin(0.5, 0.1)}, steps=4)
     with pytest.raises(RuntimeError, match="found no loop yet"):
         _ = loop.hps
-    with pytest.warns(UserWarning, match="`no `with``; nothing was scheduled"):
+    with pytest.warns(UserWarning, match="`no with`; nothing was scheduled"):
         del loop

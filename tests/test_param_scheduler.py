@@ -23,6 +23,7 @@ from keras_sched import (
     WarmupLinear,
     WarmupStableDecay,
     combine_scheds,
+    fit_one_cycle,
     flat_cos,
     inverse_sqrt,
     one_cycle,
@@ -266,10 +267,30 @@ def of_unknown_length():
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15's own, on PyTorch
-def test_a_wrong_number_of_steps_an_epoch_is_said_when_the_second_begins(model):
+def test_a_wrong_number_of_steps_an_epoch_is_said_when_it_ends(model):
     ours = ParamScheduler(FALLING, steps_per_epoch=9)
     with pytest.warns(UserWarning, match="`steps_per_epoch=9 and had an epoch of [45] batches`.*Pass `steps_per"):
         model.fit(of_unknown_length(), epochs=2, shuffle=False, verbose=0, callbacks=[ours])
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15's own, on PyTorch
+def test_data_that_end_before_the_fit_are_said(model):
+    with pytest.warns(UserWarning, match="`steps_per_epoch=4 and had an epoch of 0 batches`.*Pass data that repeat"):
+        fit_one_cycle(model, of_unknown_length(), epochs=2, steps_per_epoch=4, shuffle=False, verbose=0)
+    with pytest.raises(RuntimeError, match="Pass `steps_per_epoch=` and data that repeat, or a callback"):
+        fit_one_cycle(model, of_unknown_length(), epochs=2, shuffle=False, verbose=0)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15's own, on PyTorch
+def test_a_loop_over_callbacks_that_schedules_nothing_is_said(model):
+    x, y = data()
+    loop = keras.callbacks.CallbackList([ParamScheduler(FALLING, total_steps=4)], model=model)
+    loop.on_train_begin()
+    for _ in range(4):
+        model.train_on_batch(x[:BATCH], y[:BATCH])
+    with pytest.warns(UserWarning, match="`ParamScheduler` received `a fit without a batch`; .* `with scheduled"):
+        loop.on_train_end()
 
 
 def test_the_count_goes_on_from_the_initial_epoch(model):

@@ -258,7 +258,7 @@ def test_another_number_of_epochs_under_the_same_callback_is_said(bench):
     ours = cycle()
     stop = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=100.0)
     fit(bench.again(), [ours, stop], EPOCHS)
-    with pytest.warns(UserWarning, match="24 batches in all.* was to have 16: it goes on at batch 8"):
+    with pytest.warns(UserWarning, match="24 batches in all.* was to have 16; this goes on at batch 8"):
         fit(bench.model, [ours], 6, initial_epoch=2)
     assert len(ours.hps["lr"]) == 4 * BATCHES
 

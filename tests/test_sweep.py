@@ -501,3 +501,37 @@ def test_the_picture_of_a_sweep_over_something_that_is_no_number(model, start):
     ax = found.plot()
     assert [label.get_text() for label in ax.get_xticklabels()] == sorted(["None", "(0.9, 0.8, 0.9)"])
     assert ax.get_xlabel() == "moms"
+
+
+def test_data_made_by_a_function_may_be_shorter_than_the_search(model, start):
+    x, y = data()
+    begin_again(model, start)
+
+    def batches():
+        for first in range(0, len(x), BATCH):
+            yield x[first : first + BATCH], y[first : first + BATCH]
+
+    made = sweep(model, batches, epochs=1, steps_per_epoch=BATCHES, shuffle=False, verbose=0, show_plot=False, rounds=1)
+    assert len(made.trials) == 5
+    assert lr_find(model, x, y, verbose=0, show_plot=False, batch_size=BATCH, shuffle=False).lr == pytest.approx(
+        made.trials[2].arguments["lr_max"], rel=1e-6
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*had an epoch of 0 batches:UserWarning")
+def test_an_epoch_without_a_batch_is_an_error(model, start):
+    x, y = data()
+    begin_again(model, start)
+    arguments = {"over": {"lr_max": RATES}, "rounds": 1, "steps_per_epoch": 2, "shuffle": False, "verbose": 0}
+    with pytest.raises(ValueError, match=r"`data that ended before epoch 1`.*`dataset.repeat\(\)`"):
+        sweep(model, lambda: ((x[:BATCH], y[:BATCH]) for _ in range(2)), epochs=2, show_plot=False, **arguments)
+
+
+def test_what_is_not_to_be_swept(model):
+    with pytest.raises(TypeError, match=r"`recipe=fit_one_cycle`.*and this trains. Pass the callback, as `recipe=One"):
+        sweep(model, *data(), epochs=1, recipe=fit_one_cycle)
+    with pytest.raises(TypeError, match="Pass `batch_size` to `fit`"):
+        sweep(model, *data(), epochs=1, over={"batch_size": [8, 16]})
+    with pytest.raises(TypeError, match="Did you mean `monitor`"):
+        sweep(model, *data(), epochs=1, objective="val_loss")

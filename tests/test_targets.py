@@ -459,6 +459,13 @@ def test_a_second_fit_compiles_nothing_and_takes_its_own_values():
     assert len(vars(model).get("_keras_sched_steps", [])) == steps
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, on PyTorch
+def test_a_name_that_several_layers_have_in_theirs_is_said():
+    model = make()
+    with pytest.warns(UserWarning, match=r"`'drop'`; no layer is called so, .* drop_1, drop_2: all .*`\*drop\*`"):
+        oracle.fit(model, [ParamScheduler({"drop.rate": TO_ZERO})])
+
+
 # Errors
 
 

@@ -150,9 +150,7 @@ def checked_ends(name: str, value: Any) -> float | tuple[float, ...]:
     check_rate(name, value)
     if isinstance(value, slice):
         expected = "an annealer or a recipe does not know how many parameter groups there are"
-        cure = (
-            f"Pass one number per group, for example `{name}=[1e-4, 1e-3]`, or the slice to a callback or fit helper."
-        )
+        cure = f"Pass one number per group, for example `{name}=[1e-4, 1e-3]`; a callback or helper takes the slice."
         raise wrong_type(f"{name}={shown(value)}", expected, cure)
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     array = np.asarray(float(value)) if is_real else _as_array(value)
@@ -177,8 +175,7 @@ def checked_rates(name: str, rates: Any, *, zero: bool = False) -> np.ndarray:
     """Learning rates as a float64 array, () or (G,); raise unless they are above 0, or with `zero` at least 0."""
     if rates is None:
         expected = "a recipe needs a learning rate, and `lr_find` may have found none"
-        cure = f"Pass `{name}=1e-3`, or use a callback: `OneCycle()` trains at the compiled rate."
-        raise wrong_type(f"{name}=None", expected, cure)
+        raise wrong_type(f"{name}=None", expected, f"Pass `{name}=1e-3`, or a callback: it takes the compiled rate.")
     checked = np.asarray(checked_ends(name, rates))
     if (checked < 0).any() or (not zero and (checked == 0).any()):
         expected = f"it must be a learning rate {'of at least' if zero else 'above'} 0, or one per parameter group"

@@ -178,6 +178,7 @@ def as_annealer(name: str, sched: Any, typed: Any = None) -> Annealer:
     cure = f"Pass for example `{f'SchedNo({sched}, {sched})' if is_number(sched) else 'SchedCos(0.1, 0)'}`."
     if isinstance(sched, Mapping):
         cure = "It is a recipe, and those are dictionaries already: pass it alone, `ParamScheduler(one_cycle(0.1))`."
+        cure = f"Name each: `{{'{name}.{next(iter(sched), 'head')}': ...}}`." if name.startswith("loss") else cure
     if counts_steps:
         received = f"{type(sched).__name__}(...)"
         expected = f"{expected} from 0 to 1, and this is a function of the step"

@@ -16,6 +16,7 @@ import numpy as np
 from keras_sched.annealers.base import Annealer, Ends, computing_dtype, registered
 from keras_sched.annealers.formulas import SchedCos
 from keras_sched.annealers.handmade import as_annealer
+from keras_sched.arguments import names_checked
 from keras_sched.errors import check_fraction, shown, speaking_as, wrong_type, wrong_value
 
 SNAP = 2.0**-48
@@ -31,7 +32,7 @@ class Phase:
     sched: Annealer
 
 
-@speaking_as("combine_scheds")
+@names_checked
 def combine_scheds(pcts: Iterable[float], scheds: Iterable[Any]) -> CombinedScheds:
     """One annealer after the other, each for its share of training.
 
@@ -62,7 +63,7 @@ def combine_scheds(pcts: Iterable[float], scheds: Iterable[Any]) -> CombinedSche
     return CombinedScheds(pcts, tuple(scheds))
 
 
-@speaking_as("combined_cos")
+@names_checked
 def combined_cos(pct: float, start: Ends, middle: Ends, end: Ends) -> CombinedScheds:
     """Half a cosine from `start` to `middle`, then one from `middle` to `end`.
 

@@ -71,9 +71,7 @@ class Scheduler(OfKnownLength):
             return self._hps
         if not self._parts:
             with speaking_as(f"{type(self).__name__}.hps"):
-                cure = (
-                    "Pass it to `model.fit(..., callbacks=[...])` first. To look ahead: `plot_sched(one_cycle(0.01))`."
-                )
+                cure = "Pass it to `model.fit(..., callbacks=[...])`. To look ahead: `plot_sched(one_cycle(0.01))`."
                 raise wrong_state("no fit yet", "it tells what a fit used", cure)
         used: dict[str, list[NDArray[np.float64]]] = {}
         for inner, plan in self._in_use():
@@ -132,12 +130,6 @@ class Scheduler(OfKnownLength):
         with self._hook() as fit:
             if epoch > self.first_epoch and fit.step is None:
                 self._check_resumed(epoch)
-            elif fit.step is not None and self._steps is not None:
-                rows = [inner.first_row for inner, _ in self._in_use() if not inner.skips]
-                for ran in (row - (epoch - 1) * self._steps for row in rows):
-                    if abs(ran - self._steps) > fit.step.batches:
-                        found = f"steps_per_epoch={self._steps} and had an epoch of {ran} batches"
-                        advise(found, "each epoch begins where its own should", f"Pass `steps_per_epoch={ran}`.")
             fit.begin_epoch(None if self._steps is None else epoch * self._steps)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -145,6 +137,7 @@ class Scheduler(OfKnownLength):
         with self._hook() as fit:
             fit.end_epoch()
             check_updates(fit)
+            self._check_ran(epoch)
             if logs is not None:
                 logs.update(self._last_values())
 
@@ -152,6 +145,9 @@ class Scheduler(OfKnownLength):
         """Put everything back, and let go of the model."""
         if self._fit is not None:
             self._fit.end()
+        with speaking_as(type(self).__name__):
+            if self._parts and not any(map(len, self.hps.values())):
+                advise("a fit without a batch", "nothing was scheduled", "In your own loop use `with scheduled(...)`.")
         self.set_model(None)
 
     # Inside
@@ -161,25 +157,31 @@ class Scheduler(OfKnownLength):
         if self._steps is None:
             self._refuse_length(f"a fit that begins at epoch {epoch} with steps of unknown number")
         if self._total_before is not None and self._total_before != self._total:
-            advise(
-                f"a fit that begins at epoch {epoch}, of {self._total} batches in all",
-                f"the one before, which it goes on from, was to have {self._total_before}: it goes on at batch "
-                f"{epoch * self._steps} of the new length",
-                "Pass the same `epochs=` and batch size as before, or `total_steps=`.",
-            )
+            found = f"a fit that begins at epoch {epoch}, of {self._total} batches in all"
+            meaning = f"the one before was to have {self._total_before}; this goes on at batch {epoch * self._steps}"
+            advise(found, meaning, "Pass the same `epochs=` and batch size as before, or `total_steps=`.")
         first = epoch * self._steps
         for inner, _ in self._parts:
             count = inner.count() or 0  # 0 of a new optimizer
             if self.first_epoch or not count or ((first <= count or inner.skips) and count < first + self._steps):
                 continue
-            advise(
-                f"a fit that begins at epoch {epoch}",
-                f"at {self._steps} batches an epoch its schedule starts at batch {first} of {self._total}, and the "
-                f"optimizer has made {count} steps already",
-                "Ignore this if you trained the model before this run. If an interrupted run goes on, and an epoch "
-                "has other batches now, pass `initial_epoch=` and `total_steps=` to match.",
-            )
+            starts = f"at {self._steps} batches an epoch its schedule starts at batch {first} of {self._total}"
+            meaning = f"{starts}, and the optimizer has made {count} steps already"
+            cure = "If a run goes on whose epochs had other batches, pass `initial_epoch=` and `total_steps=` to match."
+            advise(f"a fit that begins at epoch {epoch}", meaning, f"{cure} Of a model that was trained, all is well.")
             return
+
+    def _check_ran(self, epoch: int) -> None:
+        """Warn of an epoch that was longer or shorter than its schedule."""
+        model, step = self.model, self._running().step
+        if self._steps is None or step is None or getattr(model, "stop_training", False):
+            return
+        for inner in (inner for inner, _ in self._in_use() if not inner.skips):
+            ran = inner.first_row - epoch * self._steps
+            if abs(ran - self._steps) > step.batches:
+                found = f"steps_per_epoch={self._steps} and had an epoch of {ran} batches"
+                cure = f"`steps_per_epoch={ran}`" if ran else "data that repeat, or the steps to the callback alone"
+                advise(found, "each epoch has its own part of the schedule", f"Pass {cure}.")
 
     def _plan(
         self,
@@ -214,12 +216,9 @@ class Scheduler(OfKnownLength):
     def _check_correction(self, optimizer: keras.Optimizer) -> None:
         keeps_rate = isinstance(optimizer, keras.optimizers.SGD | keras.optimizers.RMSprop) and optimizer.momentum > 0
         if not keeps_rate or getattr(optimizer, "nesterov", False):
-            raise wrong_value(
-                "momentum_correction=True",
-                f"it is for a velocity that holds the rate it was made with, as SGD's with momentum and without "
-                f"Nesterov's does, not {type(optimizer).__name__}'s",
-                "Leave it out, or compile with `keras.optimizers.SGD(momentum=0.9)`.",
-            )
+            expected = "it is for a velocity that holds the rate it was made with, as SGD's does (without Nesterov's)"
+            cure = "Leave it out, or compile with `keras.optimizers.SGD(momentum=0.9)`."
+            raise wrong_value("momentum_correction=True", f"{expected}, not {type(optimizer).__name__}'s", cure)
 
     def _divide(self, model: keras.Model) -> tuple[int, dict[int, int]]:
         groups, asking = (self.groups_asked() or (None, None)) if self.groups is None else (self.groups, None)

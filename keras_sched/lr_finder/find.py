@@ -154,8 +154,7 @@ def _one_batch_per_call(model: keras.Model) -> Iterator[None]:
         yield
         return
     # What trains and what evaluates is made for so many batches: a plain fit must not meet the search's.
-    kept = model.train_function
-    model.steps_per_execution, model.test_function = 1, None
+    kept, model.steps_per_execution, model.test_function = model.train_function, 1, None
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,13 @@ def warmup_stable_decay(
 
 
 def _shaped(shape: Any, start: np.ndarray, end: np.ndarray) -> Annealer:
-    received, cure = f"shape={shown(shape)}", "Pass an annealer's class, for example `shape=SchedCos`."
-    if not callable(shape) or isinstance(shape, Annealer):
-        raise wrong_type(received, "it makes an annealer of a start and an end", cure)
+    received, cure = f"shape={shown(shape)}", "Pass for example `shape=SchedCos`, or `partial(SchedPoly, power=2)`."
     try:
-        made = shape(start, end)
+        signature(shape).bind(start, end)
+    except (TypeError, ValueError) as error:  # no callable, or one of other arguments
+        raise wrong_type(received, "it makes an annealer of a start and an end", cure) from error
+    try:
+        made = None if isinstance(shape, Annealer) else shape(start, end)
     except Exception as error:
         error.add_note(f"... while `{speaker()}` made its decay from {start.tolist()} to {end.tolist()} with `shape`")
         raise

@@ -82,9 +82,7 @@ class ScheduledFit:
             return
         for target in (targets or {}).values():
             if any(target.overlaps(other) for each in self._inner.values() for other in each.targets.values()):
-                expected = "another callback of this fit schedules it, or some of it, already"
-                cure = "Leave it out of one of the two."
-                raise wrong_value(repr(target.label), expected, cure)
+                raise wrong_value(repr(target.label), "another callback has it, or some of it", "Keep one of the two.")
         inner.targets |= targets or {}
         inner.add(plan)
         if inner.table.scheduled(RATE) and inner.shown is None:
@@ -226,7 +224,7 @@ class ScheduledFit:
             self.before_first_batch(arguments)
             self.before_first_batch = None
         for each in self.scheduled():
-            first = self.searching is None and not each.epochs
+            first = each.first_row if self.searching is None and not each.epochs else None
             factor = 1.0 if each.shown is None else each.shown.take_factor(first=first)
             if self.searching is None and factor != 1.0:
                 each.table.scale_rate(each.first_row, factor)

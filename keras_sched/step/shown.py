@@ -23,19 +23,18 @@ class ShownRate:
     Args:
         optimizer: the inner optimizer.
         current: gives the rate of the last batch, or before any batch that of the first one.
-        between_epochs: whether no batch can be running.
+        between: whether no batch can be running.
     """
 
-    def __init__(
-        self, optimizer: keras.Optimizer, current: Callable[[], float], between_epochs: Callable[[], bool]
-    ) -> None:
-        self.optimizer, self.current, self.between_epochs = optimizer, current, between_epochs
+    def __init__(self, optimizer: keras.Optimizer, current: Callable[[], float], between: Callable[[], bool]) -> None:
+        self.optimizer, self.current, self.between_epochs = optimizer, current, between
         self.override: Override | None = None
         rate = vars(optimizer)["_learning_rate"]
         self.variable: keras.Variable | None = rate if isinstance(rate, keras.Variable) else None
         self.compiled = 0.0 if self.variable is None else as_float(self.variable)
         self._shown = keras.Variable(self.compiled, trainable=False, name="learning_rate")
         self._written: tuple[float, float] | None = None  # the rate, and the one that was shown then
+        self._in_vain = False  # whether the compiled rate was written
 
     def install(self) -> None:
         """Begin to show the scheduled rate."""
@@ -50,16 +49,17 @@ class ShownRate:
             take_away(self.variable, "assign")
             self.variable.assign(self._written[0] if left and self._written is not None else self.compiled)
 
-    def take_factor(self, *, first: bool) -> float:
-        """The factor of a write since the last call, 1 without one; one up before the `first` batch is warned of."""
-        if self._written is None:
-            return 1.0
-        (rate, shown), self._written = self._written, None
-        if rate > shown and (first or not shown):
-            meaning = "a write scales the rest" + ("" if shown else ", and no factor leads from 0 to another")
+    def take_factor(self, *, first: int | None) -> float:
+        """The factor of a write since the last call, 1 without one; `first` is the row with which the fit begins."""
+        written, self._written = self._written, None
+        vain, self._in_vain = self._in_vain and first == 0, False
+        rate, shown = written or (self.compiled, float(np.float32(self.current())))
+        if (vain and rate != shown) or (written and rate > shown and (first is not None or not shown)):
+            meaning = "a write scales the rest" if written else "a write of the compiled rate changes nothing"
+            meaning += "" if shown else ", and no factor leads from 0 to another"
             cure = "Leave out the callback that writes it (a `LearningRateScheduler`?), or schedule the rate you want."
             advise(f"a rate of {rate:g} while the schedule is at {shown:g}", meaning, cure)
-        return rate / shown if shown else 1.0
+        return rate / shown if written and shown else 1.0
 
     def _assign(self, value: Any) -> Any:
         variable: Any = self.variable
@@ -67,6 +67,7 @@ class ShownRate:
             return type(variable).assign(variable, value)
         rate = float(np.float32(as_float(value)))
         if rate == self.compiled:  # as what restores a checkpoint, or JAX' state, writes it
+            self._in_vain = self._in_vain or self.between_epochs()
             return type(variable).assign(variable, value)
         if self._written is None or rate != self._written[0]:
             # In the precision in which it is read, so that what is read and written back changes nothing.

@@ -103,6 +103,8 @@ def check_recipe(recipe: Any, over: Any) -> None:
         check_names(over, parameters, having=f"these are arguments of the recipe `{name}`, which has")
     needed = [each.name for each in parameters.values() if each.default is each.empty and each.kind not in _ANY]
     missing = [each for each in needed if each not in given]
+    if "model" in missing:
+        raise wrong_type(f"recipe={name}", f"{expected}, and this trains", "Pass the callback, as `recipe=OneCycle`.")
     if missing:
         cure = f"Put it in `over`: `{{{missing[0]!r}: [...]}}`; or pass a function of the others that returns one."
         raise wrong_type(f"recipe={name}", f"it cannot be made without {' and '.join(missing)}", cure)

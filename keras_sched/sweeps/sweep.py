@@ -160,9 +160,23 @@ def _suggested(job: Job, cache_dir: Any) -> Candidates:
 
 def _search(job: Job, cache_dir: Any, **arguments: Any) -> Any:
     taken = {name: value for name, value in job.fit.items() if name in signature(lr_find).parameters}
-    taken |= job.data() | {"groups": job.groups, "cache_dir": cache_dir, "show_plot": False, "verbose": 0}
+    data = job.data()
+    if isinstance(data["x"], Iterator):
+        data["x"] = _without_end(job, data["x"])
+    taken |= data | {"groups": job.groups, "cache_dir": cache_dir, "show_plot": False, "verbose": 0}
     taken.pop("validation_data", None)
     return lr_find(job.model, **taken | arguments)
+
+
+def _without_end(job: Job, batches: Iterator[Any]) -> Iterator[Any]:
+    """The batches, made anew where they end, as a search may be longer than an epoch."""
+    ran = True
+    while ran:
+        ran = False
+        for batch in batches:
+            ran = True
+            yield batch
+        batches = job.data()["x"]
 
 
 def _check_numbers(**numbers: Any) -> None:

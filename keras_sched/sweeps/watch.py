@@ -87,6 +87,7 @@ class Watch(keras.callbacks.Callback):
         """Begin to count its batches."""
         self._next, self._epoch = self._stride if epoch else self._early, epoch
         self._before: Any = None  # what was summed up before the last tenth
+        self._has_trained = False
         for outcome in self._running():
             outcome.epochs += 1
 
@@ -99,8 +100,15 @@ class Watch(keras.callbacks.Callback):
             self._next = batch + self._stride
             self._look()
 
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Note that the epoch has a batch."""
+        self._has_trained = True
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Note the epoch."""
+        if not self._has_trained:
+            cure = "Leave out `steps_per_epoch`, or pass data that repeat: `dataset.repeat()`."
+            raise wrong_value(f"data that ended before epoch {epoch}", "each training needs all of its epochs", cure)
         if epoch >= self._tail_from[0]:
             now = self.sums(_mean_loss(self._trained()))
             self._tail = self._tail + now - (0 if self._before is None else self._before)
