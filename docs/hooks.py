@@ -18,7 +18,14 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 # README.md is for those who read the repository: the site's first page is docs/index.md.
 PAGES = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "benchmarks/results/*.md"]
-PAGES += ["tutorials/*.ipynb", "tutorials/*.md", "tutorials/keras_io/*.py", "tutorials/pictures/*"]
+PAGES += [
+    "benchmarks/results/cpu/*.txt",
+    "tutorials/*.ipynb",
+    "tutorials/*.md",
+    "tutorials/keras_io/*.py",
+    "tutorials/pictures/*",
+]
+RESULTS = "benchmarks/results/README.md"
 
 # Removed when the builder exits.
 _together = tempfile.TemporaryDirectory(prefix="keras-sched-site-")
@@ -33,6 +40,20 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         shutil.copy2(path, folder / path.relative_to(ROOT))
     config.docs_dir = str(folder)
     return config
+
+
+def on_page_markdown(markdown: str, *, page: Page, files: Files, **_: Any) -> str:
+    """Begin the page of the results with what README says of them, and link every table that is kept."""
+    if page.file.src_uri != RESULTS:
+        return markdown
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    costs = re.search(r"(?ms)^#(# What it costs\n.*?)^## ", readme)
+    if costs is None or not markdown.startswith("# Results\n"):
+        raise PluginError(f"README.md has no section 'What it costs', or {RESULTS} does not begin with '# Results'.")
+    paths = sorted(file.src_uri for file in files if re.fullmatch(r"benchmarks/results/cpu/.*\.txt", file.src_uri))
+    links = [f"- [{posixpath.basename(path)}]({posixpath.relpath(path, 'benchmarks/results')})" for path in paths]
+    above = costs[1].replace(f"[benchmarks/results]({RESULTS})", "[the files below](#all-tables)")
+    return "\n".join([above, "#" + markdown, "## All tables", "", *links])
 
 
 def on_page_content(html: str, *, page: Page, files: Files, **_: Any) -> str:

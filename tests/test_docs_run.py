@@ -21,7 +21,7 @@ BLOCKS = {
     "tutorials/distributed.md": {"not run": 8},
     "tutorials/from_fastai.md": {"run": 7},
     "tutorials/from_keras.md": {"run": 10},
-    "tutorials/from_pytorch_and_hf.md": {"run": 2},
+    "tutorials/from_pytorch_and_hf.md": {"run": 3},
     "tutorials/how_good.md": {"run": 2},
     "tutorials/integrations.md": {"run": 3, "needs": 6},
     "tutorials/which_schedule.md": {"run": 8},
@@ -41,12 +41,12 @@ def test_every_python_block_of_a_page_runs(page, backend, run_script):
 def test_the_readme_promises_the_losses_that_its_first_block_ends_with():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     code = documents.blocks(page)[0].code
-    told = [float(number) for number in re.search(r"# about ([\d.]+), and ([\d.]+)", code).groups()]
+    told = [float(number) for number in re.search(r"# above ([\d.]+), and below ([\d.]+)", code).groups()]
     names: dict[str, Any] = {"__name__": "__main__"}
     exec(code, names)  # noqa: S102 - our own page
     found = [names[model].evaluate(names["x"], names["y"], verbose=0) for model in ("plain", "model")]
-    assert told[0] / 1.25 < found[0] < told[0] * 1.25
-    assert told[1] / 4 < found[1] < told[1] * 4
+    assert found[0] > told[0]
+    assert found[1] < told[1]
 
 
 def test_every_page_that_is_counted_is_there():

@@ -127,6 +127,7 @@ TORCH = {
     "MultiStepLR(opt, milestones=[20, 40], gamma=0.1)": formula(lambda i: 0.1 ** (i >= 20) * 0.1 ** (i >= 40)),
     "PolynomialLR(opt, total_iters=n, power=2)": formula(lambda i, n: (1 - i / n) ** 2),
     "LambdaLR(opt, f)": formula(f),
+    "ConstantLR(opt, factor=1 / 3, total_iters=k)": formula(lambda i, k: 1 / 3 if i < k else 1),
     "CyclicLR(opt, low, lr, step_size_up=k, cycle_momentum=False)": formula(
         lambda i, k, low, lr: above(i, k, low, lr, lambda *_: 1)
     ),
@@ -158,6 +159,20 @@ TORCH = {
 }
 
 
+def by_epoch(of):
+    """A formula of the epoch."""
+    return formula(lambda i, n: of(i // (n // EPOCHS)))
+
+
+TORCH_BY_EPOCH = {
+    "LambdaLR(opt, f)": by_epoch(f),
+    "StepLR(opt, step_size=2, gamma=0.5)": by_epoch(lambda epoch: 0.5 ** (epoch // 2)),
+    "MultiStepLR(opt, milestones=[2, 4], gamma=0.1)": by_epoch(lambda epoch: 0.1 ** (epoch >= 2) * 0.1 ** (epoch >= 4)),
+    "ExponentialLR(opt, gamma=0.9)": by_epoch(lambda epoch: 0.9**epoch),
+    "CosineAnnealingLR(opt, T_max=epochs)": by_epoch(lambda epoch: cosine(epoch / EPOCHS)),
+}
+
+
 def restarts(i, k):
     """The cosine of cycles of k, 2 k and 4 k steps."""
     begins, length = next((b * k, (b + 1) * k) for b in (3, 1, 0) if i >= b * k)
@@ -180,6 +195,12 @@ HUGGING_FACE = {
     ),
     "get_polynomial_decay_schedule_with_warmup(opt, w, n, lr_end=end)": formula(
         warmed(lambda pos: 0.01 + 0.99 * (1 - pos))
+    ),
+    "get_polynomial_decay_schedule_with_warmup(opt, w, n, lr_end=end, power=2)": formula(
+        warmed(lambda pos: 0.01 + 0.99 * (1 - pos) ** 2)
+    ),
+    "get_cosine_with_min_lr_schedule_with_warmup(opt, w, n, min_lr=end)": formula(
+        warmed(lambda pos: 0.01 + 0.99 * cosine(pos))
     ),
     "get_inverse_sqrt_schedule(opt, w)": kept("transformers", 4),
     "get_wsd_schedule(opt, w, d, n)": formula(
@@ -227,6 +248,7 @@ KERAS = {
 OF_KERAS = [of for of in ROWS["keras.optimizers.schedules"] if of != "schedule"]
 LIBRARIES = {
     "torch.optim.lr_scheduler": TORCH,
+    "torch.optim.lr_scheduler, stepped once an epoch": TORCH_BY_EPOCH,
     "transformers": HUGGING_FACE,
     "timm.scheduler": TIMM,
     "optax": OPTAX,
@@ -251,21 +273,26 @@ def test_what_stands_on_the_right_trains_with_the_values_of_the_left(library, th
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch itself, where it is there")
-@pytest.mark.parametrize("theirs", TORCH)
-def test_pytorchs_own_schedulers(theirs, train):
+@pytest.mark.parametrize(
+    ("library", "theirs"),
+    [(library, theirs) for library, rows in LIBRARIES.items() if library.startswith("torch.") for theirs in rows],
+)
+def test_pytorchs_own_schedulers(library, theirs, train):
     import torch
 
     letters = letters_of(theirs)
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=letters["lr"], momentum=0.9)
     schedulers = vars(torch.optim.lr_scheduler)
     scheduler = eval(theirs, {**schedulers, **letters, "opt": optimizer, "f": f})  # noqa: S307 - our own page
+    steps = letters["n"] // EPOCHS if library.endswith("once an epoch") else 1
     rates, moms = [], []
-    for _ in range(letters["n"]):
+    for batch in range(1, letters["n"] + 1):
         rates.append(optimizer.param_groups[0]["lr"])
         moms.append(optimizer.param_groups[0]["momentum"])
         optimizer.step()
-        scheduler.step()
-    found, near = train("torch.optim.lr_scheduler", theirs), ROWS["torch.optim.lr_scheduler"][theirs][1]
+        if batch % steps == 0:
+            scheduler.step()
+    found, near = train(library, theirs), ROWS[library][theirs][1]
     check(found["lr"], np.array(rates), near, letters)
     if "mom" in found:
         np.testing.assert_allclose(found["mom"], moms, atol=near / letters["n"] * (max(moms) - min(moms)))
