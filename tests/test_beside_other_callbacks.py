@@ -323,6 +323,14 @@ def test_a_scheduler_of_keras_that_was_forgotten_beside_ours_is_said(model):
     assert ours.hps["lr"][0] == pytest.approx(0.5)
 
 
+@EITHER_SIDE
+def test_two_that_halve_the_rate_at_one_end_of_an_epoch_leave_a_quarter(model, ours_first):
+    ours, halves = scheduled(), [on("on_epoch_end", at(0, halving)) for _ in range(2)]
+    fit(model, [ours, *halves] if ours_first else [*halves, ours], EPOCHS)
+    expected = values()[0] * np.where(np.arange(BATCHES * EPOCHS) < BATCHES, 1, 0.25)
+    np.testing.assert_allclose(ours.hps["lr"], expected, rtol=1e-6)
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, on PyTorch
 @EITHER_SIDE
 def test_one_that_begins_at_the_compiled_rate_is_said_too(model, ours_first):

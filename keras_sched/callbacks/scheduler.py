@@ -146,7 +146,7 @@ class Scheduler(OfKnownLength):
         if self._fit is not None:
             self._fit.end()
         with speaking_as(type(self).__name__):
-            if self._parts and not any(map(len, self.hps.values())):
+            if self._parts and not any(ran for inner, _ in self._parts for _, ran in inner.epochs):
                 advise("a fit without a batch", "nothing was scheduled", "In your own loop use `with scheduled(...)`.")
         self.set_model(None)
 
@@ -178,7 +178,7 @@ class Scheduler(OfKnownLength):
             return
         for inner in (inner for inner, _ in self._in_use() if not inner.skips):
             ran = inner.first_row - epoch * self._steps
-            if abs(ran - self._steps) > step.batches:
+            if abs(ran - self._steps) > step.batches and (ran > 0 or not inner.epochs[-1][1]):  # not a count set back
                 found = f"steps_per_epoch={self._steps} and had an epoch of {ran} batches"
                 cure = f"`steps_per_epoch={ran}`" if ran else "data that repeat, or the steps to the callback alone"
                 advise(found, "each epoch has its own part of the schedule", f"Pass {cure}.")

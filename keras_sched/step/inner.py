@@ -47,8 +47,7 @@ class InnerOptimizer:
         for attribute in plan.curves:
             if any(attribute in other.curves for other in self.plans):
                 expected = f"`{attribute}` is scheduled by another callback of this fit already"
-                cure = "Keep one of the two callbacks, or leave it out of one."
-                raise wrong_value(repr(plan.names.get(attribute, attribute)), expected, cure)
+                raise wrong_value(repr(plan.names.get(attribute, attribute)), expected, "Keep one of the two.")
         if plan.groups > 1:
             if self.groups > 1 and dict(plan.group_of) != dict(self.group_of):
                 expected = f"another callback of this fit has divided the variables differently, into {self.groups}"

@@ -51,8 +51,7 @@ class ShownRate:
 
     def take_factor(self, *, first: int | None) -> float:
         """The factor of a write since the last call, 1 without one; `first` is the row with which the fit begins."""
-        written, self._written = self._written, None
-        vain, self._in_vain = self._in_vain and first == 0, False
+        written, vain, self._written, self._in_vain = self._written, self._in_vain and first == 0, None, False
         rate, shown = written or (self.compiled, float(np.float32(self.current())))
         if (vain and rate != shown) or (written and rate > shown and (first is not None or not shown)):
             meaning = "a write scales the rest" if written else "a write of the compiled rate changes nothing"
@@ -82,7 +81,9 @@ class ShownRate:
             return rate() if callable(rate) else rate
         if backend().being_traced(()):  # a trace that is thrown away
             return type(self.optimizer)._get_current_learning_rate(self.optimizer)
-        rate = self._written[0] if self._written is not None and self.between_epochs() else self.current()
+        rate, written = self.current(), self._written
+        if written is not None and (self.between_epochs() or np.float32(rate) == written[1]):  # no batch since then
+            rate = written[0]
         type(self._shown).assign(self._shown, rate)
         if self.variable is not None:
             put(self._shown, "assign", self.variable.assign)
