@@ -47,10 +47,8 @@ class Scheduler(OfKnownLength):
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: `hps`, and nothing of the model."""
-        state = super().__getstate__() | {"_fit": None, "_parts": []}
-        if self._parts:
-            state["_hps"] = self.hps
-        return state
+        hps = {"_hps": self.hps} if self._parts else {}
+        return super().__getstate__() | {"_fit": None, "_parts": []} | hps
 
     @abstractmethod
     def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
@@ -143,10 +141,12 @@ class Scheduler(OfKnownLength):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Put everything back, and let go of the model."""
-        if self._fit is not None:
-            self._fit.end()
+        fit = self._fit
+        if fit is not None:
+            fit.end()
         with speaking_as(type(self).__name__):
-            if self._parts and not any(ran for inner, _ in self._parts for _, ran in inner.epochs):
+            ran = any(batches for inner, _ in self._parts for _, batches in inner.epochs)
+            if self._parts and not ran and not (fit is not None and fit.searching):  # a search has its own error
                 advise("a fit without a batch", "nothing was scheduled", "In your own loop use `with scheduled(...)`.")
         self.set_model(None)
 
