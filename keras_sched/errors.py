@@ -13,12 +13,9 @@ from typing import Any
 
 _SPEAKER: ContextVar[str | None] = ContextVar("speaker", default=None)
 
-_FOUND = map(find_spec, ("keras", __package__ or "", "contextlib"))
-_INSIDE = tuple((each.origin or "").removesuffix("__init__.py").removesuffix(".py") for each in _FOUND if each)
-
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = _SHORT.maxlong = 80
-vars(_SHORT).update(dict.fromkeys(("repr_type", "repr_ABCMeta"), lambda kind, _: kind.__name__))
+vars(_SHORT).update(dict.fromkeys(("repr_type", "repr_ABCMeta"), lambda kind, _: kind.__name__))  # a class: its name
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
 
 
@@ -75,7 +72,9 @@ class NoCallback:
 
 def advise(received: str, meaning: str, cure: str) -> None:
     """Warn, in the same words, of a call that may not do what was meant; Python 3.12 names the line that made it."""
-    place: Any = {"stacklevel": 3} if sys.version_info < (3, 12) else {"skip_file_prefixes": _INSIDE}
+    found = map(find_spec, ("keras", __package__ or "", "contextlib"))
+    inside = tuple((each.origin or "").removesuffix("__init__.py").removesuffix(".py") for each in found if each)
+    place: Any = {"stacklevel": 3} if sys.version_info < (3, 12) else {"skip_file_prefixes": inside}
     warnings.warn(_sentence(received, meaning, cure), UserWarning, **place)
 
 

@@ -142,7 +142,7 @@ def _not_frozen_before(model: keras.Model, groups: Groups) -> list[list[keras.Va
     mine = _FROZEN.get(model, set())
     if not mine and is_frozen(model, groups):
         meaning = "its body is frozen already, and what was frozen before stays frozen: the head alone will train"
-        cure = "Call `unfreeze(model)` first, unless you froze it on purpose, to train all in the second phase."
+        cure = "Call `unfreeze(model)` first to train all of it, unless you froze it on purpose."
         advise(f"model={model.name}", meaning, cure)
     frozen = {id(each) for each in trained_set.can_train(model) if not each.trainable} - mine
     frozen |= {id(each) for norm in trained_set.batch_norms(model) if not norm.trainable for each in norm.weights}

@@ -178,6 +178,7 @@ def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
         (lambda: ks.WarmupStableDecay(0.1, decay_type="cosine"), "Did you mean `shape`? "),
         (lambda: ks.SchedCos(0.1, eta_min=0.0), "Did you mean `end`? "),
         (lambda: ks.combine_scheds([1], [ks.SchedCos(1, 0)], milestones=3), ""),
+        (lambda: ks.SchedCos(start=1.0, strat=0.0), ""),
         (lambda: ks.SchedCos(0.1, T_max=9), "It has no length: the fit that it is for has one. "),
     ],
 )

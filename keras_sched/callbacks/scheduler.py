@@ -147,7 +147,7 @@ class Scheduler(OfKnownLength):
         with speaking_as(type(self).__name__):
             ran = any(batches for inner, _ in self._parts for _, batches in inner.epochs)
             if self._parts and not ran and not (fit is not None and fit.searching):  # a search has its own error
-                advise("a fit without a batch", "nothing was scheduled", "In your own loop use `with scheduled(...)`.")
+                advise("a fit without a batch", "nothing was scheduled", "Pass data; in a loop `with scheduled(...)`.")
         self.set_model(None)
 
     # Inside
@@ -168,13 +168,13 @@ class Scheduler(OfKnownLength):
             starts = f"at {self._steps} batches an epoch its schedule starts at batch {first} of {self._total}"
             meaning = f"{starts}, and the optimizer has made {count} steps already"
             cure = "If a run goes on whose epochs had other batches, pass `initial_epoch=` and `total_steps=` to match."
-            advise(f"a fit that begins at epoch {epoch}", meaning, f"{cure} Of a model that was trained, all is well.")
+            advise(f"a fit that begins at epoch {epoch}", meaning, f"{cure} Ignore this if it was trained before.")
             return
 
     def _check_ran(self, epoch: int) -> None:
         """Warn of an epoch that was longer or shorter than its schedule."""
-        model, step = self.model, self._running().step
-        if self._steps is None or step is None or getattr(model, "stop_training", False):
+        step = self._running().step
+        if self._steps is None or step is None or getattr(self.model, "stop_training", False):
             return
         for inner in (inner for inner, _ in self._in_use() if not inner.skips):
             ran = inner.first_row - epoch * self._steps

@@ -173,7 +173,7 @@ class Search(Scheduler):
             return backend().mean_over_processes(logs["loss"])
         step = "train_step" if self.validation is None else "test_step"
         told = ", ".join(logs) if isinstance(logs, Mapping) else repr(logs)
-        cure = f"Let `{step}` return it too: `{{'loss': ...}}`. A GAN has none that tells a good rate."
+        cure = f"Let `{step}` return it too: `{{'loss': ...}}`."
         raise wrong_state(f"a `{step}` which returns {told or 'nothing'}", "the search follows `loss`", cure)
 
     def _has_trained(self) -> bool:

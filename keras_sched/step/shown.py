@@ -23,11 +23,11 @@ class ShownRate:
     Args:
         optimizer: the inner optimizer.
         current: gives the rate of the last batch, or before any batch that of the first one.
-        between: whether no batch can be running.
+        idle: whether no batch can be running.
     """
 
-    def __init__(self, optimizer: keras.Optimizer, current: Callable[[], float], between: Callable[[], bool]) -> None:
-        self.optimizer, self.current, self.between_epochs = optimizer, current, between
+    def __init__(self, optimizer: keras.Optimizer, current: Callable[[], float], idle: Callable[[], bool]) -> None:
+        self.optimizer, self.current, self.idle = optimizer, current, idle
         self.override: Override | None = None
         rate = vars(optimizer)["_learning_rate"]
         self.variable: keras.Variable | None = rate if isinstance(rate, keras.Variable) else None
@@ -66,7 +66,7 @@ class ShownRate:
             return type(variable).assign(variable, value)
         rate = float(np.float32(as_float(value)))
         if rate == self.compiled:  # as what restores a checkpoint, or JAX' state, writes it
-            self._in_vain = self._in_vain or self.between_epochs()
+            self._in_vain = self._in_vain or self.idle()
             return type(variable).assign(variable, value)
         if self._written is None or rate != self._written[0]:
             # In the precision in which it is read, so that what is read and written back changes nothing.
@@ -82,7 +82,7 @@ class ShownRate:
         if backend().being_traced(()):  # a trace that is thrown away
             return type(self.optimizer)._get_current_learning_rate(self.optimizer)
         rate, written = self.current(), self._written
-        if written is not None and (self.between_epochs() or np.float32(rate) == written[1]):  # no batch since then
+        if written is not None and (self.idle() or np.float32(rate) == written[1]):  # no batch since then
             rate = written[0]
         type(self._shown).assign(self._shown, rate)
         if self.variable is not None:
