@@ -107,7 +107,7 @@ def check_fraction(name: str, value: Any, meaning: str, example: str = "0.25") -
     if is_number(value) and 0 <= value <= 1:
         return
     percent = is_number(value) and 1 < value <= 100
-    cure = f"For {value}% pass `{name}={value / 100:g}`." if percent else f"Pass for example `{name}={example}`."
+    cure = f"For {value:g}% pass `{name}={value / 100:g}`." if percent else f"Pass for example `{name}={example}`."
     raise wrong_value(f"{name}={shown(value)}", f"it is {meaning}, and must be between 0 and 1", cure)
 
 

@@ -316,6 +316,16 @@ def test_a_search_whose_data_ended_says_that_the_rates_above_are_not_known():
     assert found.stopped == "data ended"
 
 
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras 3.15's own, on PyTorch
+def test_a_search_that_is_too_short_for_every_suggestion_says_so_once():
+    x, y = data()
+    with pytest.warns(UserWarning, match="too short") as said:
+        found = lr_find(mlp(sgd()), ((x[:BATCH], y[:BATCH]) for _ in range(8)), show_plot=False, verbose=0)
+    (reason,) = (str(each.message) for each in said if each.category is UserWarning)
+    assert found == (None, None)
+    assert reason.startswith("`halfway` and `valley` suggest nothing: ")
+
+
 @pytest.mark.parametrize("call", [fit_one_cycle, fine_tune, lr_find], ids=lambda call: call.__name__)
 def test_no_data_at_all_is_told_in_our_words(call):
     arguments = {} if call is lr_find else {"epochs": 1}

@@ -17,8 +17,8 @@ class LRFinder(Search, Measured):
     `stopped` says so. Where another callback, or on PyTorch the data, ends the fit with an error, the weights come back
     when the next `fit` begins, over what was loaded since; `lr_find` gives them back at once.
 
-    Afterwards it has `lrs`, `losses` (smoothed) and `raw_losses`, each of shape (N,), `stopped` (why it ended),
-    `plot()` and `suggest()`, whose `lr` is the rate.
+    Afterwards it has `lrs`, `losses` (smoothed) and `raw_losses`, each of shape (N,), `stopped` (why it ended) and
+    `plot()`. `suggest()` returns what `lr_find` does: `suggest().lr` is the rate, `suggest().plot()` marks it.
 
     Args:
         start_lr, end_lr, num_it, stop_div: as for `lr_find`.

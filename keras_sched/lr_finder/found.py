@@ -143,7 +143,19 @@ class LRFound(Measured):
 
 def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRFound:
     """Call the functions; if one suggests nothing, warn with its reason, and have `None` for it."""
-    if record.stopped == DATA_ENDED and functions:
+    short = record.too_short
+    rates: dict[str, float | None] = {}
+    points: dict[str, Point | None] = {}
+    spread: dict[str, Spread | None] = {}
+    reasons: dict[str, list[str]] = {}
+    for name, function in zip(field_names(functions), functions, strict=True):
+        try:
+            rates[name], points[name] = _ask(function, record.lrs, record.losses, record.num_it)
+        except NoSuggestion as reason:
+            reasons.setdefault(short or str(reason), []).append(f"`{name}`")
+            rates[name] = points[name] = None
+        spread[name] = _spread(function, record)
+    if record.stopped == DATA_ENDED and (any(rates.values()) or (functions and short is None)):
         meaning = "it did not reach the higher rates, so a suggestion may be far too low"
         cure = "Pass data that has more batches (`dataset.repeat()`), or a smaller `num_it=`."
         advise(f"data that ended after {len(record.lrs)} of {record.num_it} batches", meaning, cure)
@@ -154,18 +166,9 @@ def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRF
             f"{record.lrs[-1] / record.lrs[-1 - UNSEEN]:.0f} times as much, so one may be far too low",
             "Pass `num_it=100`, or a smaller range of rates.",
         )
-    rates: dict[str, float | None] = {}
-    points: dict[str, Point | None] = {}
-    spread: dict[str, Spread | None] = {}
-    for name, function in zip(field_names(functions), functions, strict=True):
-        try:
-            rates[name], points[name] = _ask(function, record.lrs, record.losses, record.num_it)
-        except NoSuggestion as reason:
-            short = record.too_short
-            told = str(reason) if short is None else f"`{name}` suggests nothing: {short}"
-            warnings.warn(told, UserWarning, stacklevel=4)  # past `speaking_as`
-            rates[name] = points[name] = None
-        spread[name] = _spread(function, record)
+    for reason, whose in reasons.items():
+        told = reason if short is None else f"{' and '.join(whose)} suggest{'s'[len(whose) > 1 :]} nothing: {reason}"
+        warnings.warn(told, UserWarning, stacklevel=4)  # past `speaking_as`
     return _found(tuple(rates), rates, {"record": record, "points": points, "spread": spread})
 
 
@@ -173,10 +176,8 @@ def check_functions(functions: Any, name: str = "suggest_funcs=") -> tuple[Sugge
     """The suggestion functions as a tuple: one, several or none of them; raise where one cannot be called."""
     if functions is None:
         return ()
-    listed: Any = (functions,) if callable(functions) else functions
-    if not isinstance(listed, Iterable) or isinstance(listed, str):
-        listed = (listed,)
-    listed = tuple(listed)
+    one = callable(functions) or isinstance(functions, str) or not isinstance(functions, Iterable)
+    listed: tuple[Any, ...] = (functions,) if one else tuple(functions)
     for function in listed:
         if not callable(function):
             cure = f"Pass the function itself: `from keras_sched import valley`, `{name}(valley, steep)`."
