@@ -43,6 +43,7 @@ NAMES = (
     PrivateName("_update_model_variables_moving_average", "optimizer", "called once a parameter group", "3.12"),
     PrivateName("_value", "variable of JAX", "`None` during an epoch; a scheduled variable's, in a step", "3.12"),
     PrivateName("keras.src.backend.common.global_state", "module", "where Keras has its global seed generator", "3.12"),
+    PrivateName("keras.src.trainers.data_adapters.data_adapter", "module", "whether batches come stacked", "3.12"),
     PrivateName("tensorflow.python.eager.context", "module", "TensorFlow's context", "2.16"),
     PrivateName("tensorflow.python.ops.stateful_random_ops", "module", "TensorFlow's global generator", "2.16"),
 )
@@ -62,8 +63,7 @@ def check_keras() -> None:
 
 def specimens() -> dict[str, Any]:
     """{kind: an object of it} on this backend. They have names, so that no user's object gets another one."""
-    optimizer = keras.optimizers.SGD(use_ema=True, name="specimen")
-    nadam = keras.optimizers.Nadam(name="specimen")
+    optimizer, nadam = keras.optimizers.SGD(use_ema=True, name="specimen"), keras.optimizers.Nadam(name="specimen")
     for each in (optimizer, nadam):
         each.build([])
     model, loss = keras.Sequential(name="specimen"), keras.losses.MeanSquaredError(name="specimen")

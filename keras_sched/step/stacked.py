@@ -1,14 +1,16 @@
-"""Several batches in one call on JAX: one after the other, or from Keras 3.16 on stacked, as one."""
+"""Several batches in one call on JAX: one after the other, or, as the coming Keras reads data, stacked, as one."""
 
 import itertools
 from collections.abc import Callable, Iterator
+from inspect import signature
 from operator import itemgetter
 from typing import Any
 
 import jax
-import keras
+from keras.src.trainers.data_adapters import data_adapter  # noqa: TID251 - what Keras asks for batches
 
-_STACKS = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 16)
+# No version says so: 3.16 has been developed with it and without.
+_STACKS = "super_batch" in signature(data_adapter.DataAdapter.get_jax_iterator).parameters
 
 
 def is_stacked(data: Any) -> bool:
