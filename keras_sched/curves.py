@@ -98,7 +98,7 @@ def curves_of(
                 raise wrong_value(found, "parameter groups have no part in it", "Give it one annealer.")
         else:
             if not isinstance(name, str) or "." in name:
-                cure = "Schedule it in `fit`, with `ParamScheduler`; in a loop of your own set it before each step."
+                cure = "Schedule it in `fit`, with `ParamScheduler`; a loop that is not compiled can set it itself."
                 raise wrong_value(shown(name), "only the optimizer's hyper-parameters can be scheduled here", cure)
             attribute = attribute_of(name, optimizer)
         if attribute in curves:

@@ -5,7 +5,7 @@ import numbers
 import reprlib
 import sys
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.util import find_spec
@@ -150,13 +150,6 @@ def check_data_given(x: Any) -> None:
     """Raise where there is no data at all, which Keras tells in words of its inside."""
     if x is None:
         raise wrong_type("x=None", "there is no data to train on", "Pass what `model.fit` takes, for example arrays.")
-
-
-def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
-    """Raise unless `value` is one of `choices`."""
-    if not (isinstance(value, str) and value in choices):
-        known = ", ".join(f"`{name}={choice!r}`" for choice in choices)
-        raise wrong_value(f"{name}={shown(value)}", "it is not one of the choices", f"Pass one of {known}.")
 
 
 def _out_of_range(name: str, value: Any, meaning: str, example: Any) -> ValueError:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_sched.arguments import names_checked
-from keras_sched.errors import NoSuggestion, check_choice, check_whole, needing, shown, wrong_type
+from keras_sched.arguments import check_choice, names_checked
+from keras_sched.errors import NoSuggestion, check_whole, needing, shown, wrong_type
 from keras_sched.freezing import is_frozen
 from keras_sched.plot import plot_extrema
 from keras_sched.suggest import Curve, checked_curve, extrema, falling_gradient

@@ -150,6 +150,10 @@ def _layers(key: str, model: keras.Model) -> Target:
 def _matching(pattern: str, layers: Mapping[keras.Layer, list[str]], model: keras.Model) -> list[keras.Layer]:
     """The layers of which a name is like the pattern; where there are none, has what it looks for as in `groups=`."""
     alike = [layer for layer, names in layers.items() if any(fnmatchcase(name, pattern) for name in names)]
+    others = [each.name for each in layers if fnmatchcase(each.name, f"{pattern}_[0-9]*")]
+    if others and any(type(each).__name__.lower() == pattern.replace("_", "") for each in alike):  # Keras gave the name
+        meaning = f"Keras numbers such names through the process, and {', '.join(others)} is not scheduled"
+        advise(repr(pattern), meaning, f"Type `{pattern}*` for all, or name the layers.")
     if alike:
         return alike
     try:
@@ -280,7 +284,8 @@ def _losses(key: str, model: keras.Model) -> list[tuple[tuple[str, ...], Any]]:
         raise wrong_value(repr(key), "the model is compiled without a loss", cure)
     names = list(getattr(model, "output_names", None) or [])
     if isinstance(loss, Mapping):
-        pairs = [((str(name), *_place(names, name)), each) for name, each in loss.items()]
+        places = {name: [str(place)] for place, name in enumerate(names)}
+        pairs = [((str(name), *places.get(name, [])), each) for name, each in loss.items()]
     elif isinstance(loss, list | tuple):
         pairs = [((str(place), *names[place : place + 1]), each) for place, each in enumerate(loss)]
     else:
@@ -289,9 +294,6 @@ def _losses(key: str, model: keras.Model) -> list[tuple[tuple[str, ...], Any]]:
     return [(called, keras.losses.get(each)) for called, each in pairs if each is not None]
 
 
-def _place(names: list[str], name: Any) -> list[str]:
-    return [str(names.index(name))] if name in names else []
-
-
 def _outputs(losses: list[tuple[tuple[str, ...], Any]]) -> list[str]:
-    return list(dict.fromkeys(name for names, _ in losses for name in reversed(names)))
+    found = dict.fromkeys(name for names, _ in losses for name in names)
+    return sorted(found, key=str.isdigit)  # by name first

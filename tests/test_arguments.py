@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 import keras_sched as ks
-from keras_sched.arguments import _NOTES, _OTHERS
+from keras_sched.arguments.names import _NOTES, _OTHERS
 from keras_sched.callbacks.base import Callback
 from keras_sched.sweeps import Trial
 
 PUBLIC = [getattr(ks, name) for name in ks.__all__ if name != "NoSuggestion"]
 KNOWN = {each for made in PUBLIC for each in inspect.signature(made).parameters}
+NO_LENGTH = "It has no length: the fit that it is for has one. "
+MODEL = keras.Sequential(name="of_arguments")
 CALLBACKS = [made for made in PUBLIC if isinstance(made, type) and issubclass(made, Callback)]
 
 
@@ -97,8 +99,10 @@ def test_a_recipe_in_the_wrong_place(call, says):
 def test_a_function_of_steps_is_told_from_one_of_the_position():
     with pytest.warns(UserWarning, match=r"`lr=<a function of epoch>`; a function gets one argument, the position"):
         ks.ParamScheduler({"lr": lambda epoch: 0.95**epoch})
-    with pytest.raises(TypeError, match="`lr=<a function of epoch, lr>`; a function gets one argument"):
+    with pytest.raises(TypeError, match=r"`lr=<a function of epoch, lr>`; .* Keep it in a `LearningRateScheduler`"):
         ks.ParamScheduler({"lr": lambda epoch, lr: lr})
+    with pytest.raises(TypeError, match=r"`lr=<a function of start, end>`; .* Pass for example `lambda pos"):
+        ks.ParamScheduler({"lr": lambda start, end: start})
     ks.ParamScheduler({"lr": lambda pos, top=0.1: top * (1 - pos)})
 
 
@@ -117,7 +121,6 @@ def test_a_callback_of_a_users_own_takes_what_it_likes():
         (lambda: ks.lr_find(None, [1], min_lr=1e-7), "start_lr"),
         (lambda: ks.lr_find(None, [1], max_lr=1), "end_lr"),
         (lambda: ks.lr_find(None, [1], num_training=50), "num_it"),
-        (lambda: ks.lr_find(None, [1], early_stop_threshold=None), "stop_div"),
         (lambda: ks.lr_find(None, [1], suggestion=ks.valley), "suggest_funcs"),
         (lambda: ks.LRFinder(num_iter=50), "num_it"),
         (lambda: ks.LRFinder(lr_max=1), "end_lr"),
@@ -129,7 +132,6 @@ def test_a_callback_of_a_users_own_takes_what_it_likes():
         (lambda: ks.is_frozen(None, group=2), "groups"),
         (lambda: ks.layer_groups(None, n_groups=2), "n"),
         (lambda: ks.plot_sched({}, num_epochs=2), "epochs"),
-        (lambda: ks.plot_sched({}, total_steps=2), "epochs"),
         (lambda: ks.find_optimal_lr(None, noises=2), "noise"),
         (lambda: ks.WarmupCosine(warmup_target=0.1), "lr_max"),
         (lambda: ks.SGDR(3, 1, cycle_limit=3), "n_cycles"),
@@ -155,7 +157,7 @@ def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
         (lambda: ks.Triangular(0.1, scale_fn=abs), "Did you mean `mode`? "),
         (lambda: ks.Triangular(lr_max=0.1, num_cycles=9), "Did you mean `n_cycles`? "),
         (lambda: ks.WarmupCosine(lr_max=0.1, alpha=0.1), f"Did you mean `lr_final`? {_NOTES['alpha']}"),
-        (lambda: ks.lr_find(None, [1], epochs=2), "Did you mean `num_it`? "),
+        (lambda: ks.lr_find(None, [1], epochs=2), "Did you mean `num_it`? In batches. "),
         (
             lambda: ks.OneCycle(max_lr=0.1, max_momentum=0.95),
             "Did you mean `lr_max` for `max_lr`? Did you mean `moms` for `max_momentum`? ",
@@ -177,14 +179,50 @@ def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
         (lambda: ks.WarmupLinear(0.1, min_lr_ratio=0.1), f"Did you mean `lr_final`? {_NOTES['min_lr_ratio']}"),
         (lambda: ks.WarmupStableDecay(0.1, decay_type="cosine"), "Did you mean `shape`? "),
         (lambda: ks.SchedCos(0.1, eta_min=0.0), "Did you mean `end`? "),
-        (lambda: ks.combine_scheds([1], [ks.SchedCos(1, 0)], milestones=3), ""),
+        (lambda: ks.combine_scheds([1], [ks.SchedCos(1, 0)], weights=3), ""),
+        (lambda: ks.combine_scheds(milestones=[3]), f"Did you mean `pcts`? {_NOTES['milestones']}"),
         (lambda: ks.SchedCos(start=1.0, strat=0.0), ""),
-        (lambda: ks.SchedCos(0.1, T_max=9), "It has no length: the fit that it is for has one. "),
+        (lambda: ks.SchedCos(0.1, T_max=9), NO_LENGTH),
+        (lambda: ks.one_cycle(0.1, total_steps=9), NO_LENGTH),
+        (lambda: ks.warmup_cosine(0.1, T_max=9), NO_LENGTH),
+        (lambda: ks.plot_sched({}, total_steps=2), "Its length is `epochs`. "),
+        (lambda: ks.fit_one_cycle(MODEL, [1], epochs=3, num_training_steps=9), "Its length is `epochs`. "),
+        (lambda: ks.fine_tune(MODEL, [1], epochs=3, total_iters=9), "Its length is `epochs`. "),
+        (
+            lambda: ks.fit_sgdr(MODEL, [1], n_cycles=3, cycle_len=1, T_max=9),
+            "Its length is `n_cycles` of `cycle_len` epochs. ",
+        ),
+        (lambda: ks.sgdr(0.1, n_cycles=3, cycle_len=2), "Cycles of some epochs are `SGDR(n_cycles, cycle_len)`. "),
+        (lambda: ks.sgdr(0.1, n_cycles=3, T_0=2), "Cycles of some epochs are `SGDR(n_cycles, cycle_len)`. "),
+        (lambda: ks.lr_find(None, [1], diverge_th=5), f"Did you mean `stop_div`? {_NOTES['diverge_th']}"),
+        (lambda: ks.lr_find(None, [1], init_lr=1e-5), "Did you mean `start_lr`? "),
+        (lambda: ks.lr_find(None, [1], base_lr=1e-5), "Did you mean `start_lr`? "),
+        (lambda: ks.lr_find(None, [1], step_size=3), "A rate that falls in steps is `combine_scheds` of `SchedNo`s. "),
+        (lambda: ks.fit_one_cycle(MODEL, [1], epochs=3, step_size=3), "A rate that falls in steps is "),
+        (lambda: ks.Triangular(0.1, n_cycles=2, warmup_steps=3), "`combine_scheds` puts a warm-up before another "),
+        (lambda: ks.freeze(None, until=2), "`freeze_to(model, n)` counts groups. "),
+        (lambda: ks.sweep(MODEL, [1], epochs=3, param_grid={}), "Did you mean `over`? "),
+        (lambda: ks.sweep(MODEL, [1], epochs=3, rates=[0.1]), "For an argument of the recipe pass `over={'lr_max': "),
+        (lambda: ks.sweep(MODEL, [1], epochs=3, max_lr=0.1), "For an argument of the recipe pass `over={'lr_max': "),
+        (lambda: ks.sweep(MODEL, [1], epochs=3, n_jobs=2), f"Did you mean `executor`? {_NOTES['n_jobs']}"),
+        (lambda: ks.sweep(MODEL, [1], epochs=3, seed=2), "`keras.utils.set_random_seed` sets it. "),
+        (lambda: ks.SchedCos(lr=0.1, end=0), "Did you mean `start`? "),
+        (
+            lambda: ks.SchedLin(init_value=0, end_value=1, transition_steps=10),
+            f"Did you mean `start` for `init_value`? Did you mean `end` for `end_value`? {NO_LENGTH}",
+        ),
+        (
+            lambda: ks.SchedCos(initial_learning_rate=0.1, decay_steps=10, alpha=0.1),
+            f"Did you mean `start` for `initial_learning_rate`? {NO_LENGTH}Did you mean `end` for `alpha`? ",
+        ),
     ],
 )
 def test_other_habits(call, meant):
-    with pytest.raises(TypeError, match=re.escape(f"no argument of that name. {meant}Its own are")):
+    with pytest.raises(TypeError, match="argument of that name") as told:
         call()
+    hints = str(told.value).partition("argument of that name. ")[2].partition("Its own are")[0]
+    assert hints.startswith(meant)
+    assert bool(hints) == bool(meant)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ BLOCKS = {
     "tutorials/distributed.md": {"not run": 8},
     "tutorials/from_fastai.md": {"run": 7},
     "tutorials/from_keras.md": {"run": 10},
-    "tutorials/from_pytorch_and_hf.md": {"run": 3},
+    "tutorials/from_pytorch_and_hf.md": {"run": 4},
     "tutorials/how_good.md": {"run": 2},
     "tutorials/integrations.md": {"run": 3, "needs": 6},
     "tutorials/which_schedule.md": {"run": 8},

@@ -446,9 +446,10 @@ def test_the_plot_is_shown_where_it_is_asked_for(show):
     assert len(plt.get_fignums()) == int(show)
 
 
+@pytest.mark.filterwarnings("ignore:`halfway` suggests nothing")
 def test_what_was_found_can_be_asked_again():
-    found = search()
-    assert found.suggest(of_two) == search(suggest_funcs=of_two)
+    found = search(num_it=40)
+    assert found.suggest(of_two) == search(suggest_funcs=of_two, num_it=40)
     assert found.suggest()._fields == ("halfway", "valley")
     with pytest.warns(UserWarning, match="there is none"):
         assert pickle.loads(pickle.dumps(found)).suggest(no_answer).lr is None  # noqa: S301 - our own

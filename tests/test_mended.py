@@ -326,6 +326,19 @@ def test_a_search_that_is_too_short_for_every_suggestion_says_so_once():
     assert reason.startswith("`halfway` and `valley` suggest nothing: ")
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15, on PyTorch
+@pytest.mark.parametrize("num_it", [20, 25])
+def test_a_search_in_which_halfway_takes_noise_for_a_descent_is_a_warning(num_it):
+    with pytest.warns(UserWarning, match=rf"a search of {num_it} batches.*may be far too low. Pass `num_it=100`"):
+        lr_find(mlp(sgd()), *data(), num_it=num_it, batch_size=BATCH, show_plot=False, verbose=0)
+
+
+@pytest.mark.parametrize("search", [lambda **of: lr_find(mlp(sgd()), *data(), **of), LRFinder])
+def test_a_factor_of_divergence_is_not_taken_for_true(search):
+    with pytest.raises(TypeError, match=r"`stop_div=5`; it is whether the search ends .* must be True or False"):
+        search(stop_div=5)
+
+
 @pytest.mark.parametrize("call", [fit_one_cycle, fine_tune, lr_find], ids=lambda call: call.__name__)
 def test_no_data_at_all_is_told_in_our_words(call):
     arguments = {} if call is lr_find else {"epochs": 1}

@@ -5,6 +5,7 @@ The left is called where its library is there (Keras; PyTorch on its backend). E
 that the library gave once: `golden/other_libraries.json`.
 """
 
+import itertools
 import math
 import re
 from pathlib import Path
@@ -42,6 +43,7 @@ OTHERWISE = {
     "cycle_mul=2": {"k": 10, "n": 70},
     "(k, 2 * k, 4 * k)": {"k": 10, "n": 70},
     "w, n - w, 0.01": {"w": 10},
+    "t_initial=epochs, warmup_t=w": {"w": 2},
 }
 
 
@@ -173,6 +175,15 @@ TORCH_BY_EPOCH = {
 }
 
 
+LOW = LETTERS["low"] / LETTERS["lr"]
+TIMM_BY_EPOCH = {
+    "CosineLRScheduler(opt, t_initial=epochs)": by_epoch(lambda epoch: cosine(epoch / EPOCHS)),
+    "CosineLRScheduler(opt, t_initial=epochs, warmup_t=w, warmup_lr_init=low)": by_epoch(
+        lambda epoch: LOW + (1 - LOW) * epoch / 2 if epoch < 2 else cosine(epoch / EPOCHS)
+    ),
+}
+
+
 def restarts(i, k):
     """The cosine of cycles of k, 2 k and 4 k steps."""
     begins, length = next((b * k, (b + 1) * k) for b in (3, 1, 0) if i >= b * k)
@@ -251,6 +262,7 @@ LIBRARIES = {
     "torch.optim.lr_scheduler, stepped once an epoch": TORCH_BY_EPOCH,
     "transformers": HUGGING_FACE,
     "timm.scheduler": TIMM,
+    "timm.scheduler, stepped once an epoch": TIMM_BY_EPOCH,
     "optax": OPTAX,
     "Keras, tensorflow_addons.optimizers": KERAS,
 }
@@ -319,6 +331,23 @@ def test_keras_own_scheduler(train):
     history = model.fit(np.ones((2, 3)), np.ones(2), epochs=EPOCHS, verbose=0, callbacks=[by_keras])
     found = train("Keras, tensorflow_addons.optimizers", "LearningRateScheduler(f)")["lr"]
     np.testing.assert_allclose(found, np.repeat(history.history["learning_rate"], 10), rtol=1e-6)
+
+
+def test_keras_own_scheduler_with_a_function_of_the_rate():
+    def halves(epoch, rate):
+        return rate if epoch < 1 else rate / (1 + epoch)
+
+    code = re.search(r"(?ms)^(def of_epochs.*?\n)\n\n", PAGE)
+    names = {"accumulate": itertools.accumulate}
+    exec(code[1], names)  # noqa: S102 - our own page
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    by_keras = keras.callbacks.LearningRateScheduler(halves)
+    fit = {"batch_size": 2, "epochs": EPOCHS, "verbose": 0}
+    history = model.fit(np.ones((6, 3)), np.ones(6), callbacks=[by_keras], **fit)
+    ours = ParamScheduler({"lr": names["of_epochs"](halves, 0.1, EPOCHS)})
+    model.fit(np.ones((6, 3)), np.ones(6), callbacks=[ours], **fit)
+    np.testing.assert_allclose(ours.hps["lr"], np.repeat(history.history["learning_rate"], 3), rtol=1e-6)
 
 
 def test_the_function_for_the_very_numbers_of_one_cycle_gives_them(golden):

@@ -98,7 +98,7 @@ def lr_find(
         start_lr=start_lr,
         end_lr=end_lr,
         num_it=num_it,
-        stop_div=bool(stop_div),
+        stop_div=stop_div,
         wd=wd,
         groups=groups,
         repeats=repeats,

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from keras_sched.errors import NoSuggestion, advise, speaking_as, wrong_type
 from keras_sched.lr_finder.record import DATA_ENDED, Record, SearchLosses
 from keras_sched.plot import plot_lr_find, png
-from keras_sched.suggest import DEFAULT, UNSEEN, Point, points_seen
+from keras_sched.suggest import DEFAULT, UNSEEN, Point, halfway, points_seen
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SuggestionFunction = Callable[..., Any]
 Spread = tuple[float, float]
-_TOO_FAR = 101  # with the usual range of rates, fewer than 20 batches
 
 
 class Measured:
@@ -144,6 +143,7 @@ class LRFound(Measured):
 def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRFound:
     """Call the functions; if one suggests nothing, warn with its reason, and have `None` for it."""
     short = record.too_short
+    too_far = 30 if halfway in functions else 101  # in the usual range of rates: 27 batches, or 19
     rates: dict[str, float | None] = {}
     points: dict[str, Point | None] = {}
     spread: dict[str, Spread | None] = {}
@@ -159,7 +159,7 @@ def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRF
         meaning = "it did not reach the higher rates, so a suggestion may be far too low"
         cure = "Pass data that has more batches (`dataset.repeat()`), or a smaller `num_it=`."
         advise(f"data that ended after {len(record.lrs)} of {record.num_it} batches", meaning, cure)
-    elif functions and len(record.lrs) > UNSEEN and record.lrs[-1] > _TOO_FAR * record.lrs[-1 - UNSEEN]:
+    elif functions and len(record.lrs) > UNSEEN and record.lrs[-1] > too_far * record.lrs[-1 - UNSEEN]:
         advise(
             f"a search of {record.num_it} batches",
             f"suggestions do not see the last {UNSEEN} of them, where the rate rises to "

@@ -9,8 +9,8 @@ from keras_sched.annealers.base import Annealer, Ends, checked_rates, common_gro
 from keras_sched.annealers.formulas import SchedCos, SchedLin
 from keras_sched.annealers.phases import combine_scheds, simplest_fraction
 from keras_sched.annealers.triangles import MODES, Triangles
-from keras_sched.arguments import check_share
-from keras_sched.errors import check_choice, check_fraction, check_positive, check_whole, is_whole, shown, wrong_value
+from keras_sched.arguments import check_choice, check_share
+from keras_sched.errors import check_fraction, check_positive, check_whole, is_whole, shown, wrong_value
 from keras_sched.recipes.recipe import recipe
 
 

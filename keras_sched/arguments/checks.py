@@ -1,13 +1,15 @@
-"""Arguments by name: one that a callable does not have is answered with the one that was meant."""
+"""What an argument may not be, and a call with arguments that there are not."""
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from difflib import get_close_matches
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
+from keras_sched.arguments.names import meant
 from keras_sched.errors import (
     advise,
     check_fraction,
@@ -23,101 +25,6 @@ from keras_sched.errors import (
 P = ParamSpec("P")
 R = TypeVar("R")
 Made = TypeVar("Made")
-
-# What PyTorch, Keras, optax, transformers, fastai and others say -> what it may be called here; the first that fits.
-_OTHERS = {
-    "lr": ("base_lr", "lr_max"),
-    "lr_max": ("lr", "end_lr", "start"),
-    "max_lr": ("lr_max", "lr", "end_lr"),
-    **dict.fromkeys(
-        ("learning_rate", "init_lr", "peak_lr", "peak_value", "warmup_target"),
-        ("base_lr", "lr_max", "lr"),
-    ),
-    "initial_learning_rate": ("lr_min", "base_lr", "lr_max", "lr"),
-    "base_lr": ("lr_min", "lr_max", "lr"),
-    **dict.fromkeys(("min_lr", "eta_min", "lr_min"), ("lr_min", "lr_final", "div_final", "start_lr", "end")),
-    **dict.fromkeys(("final_lr", "end_lr", "end_value", "end_learning_rate"), ("lr_final", "div_final")),
-    **dict.fromkeys(("stop", "final", "last"), ("end",)),
-    "div_factor": ("div",),
-    "final_div_factor": ("div_final",),
-    **dict.fromkeys(("base_momentum", "max_momentum", "cycle_momentum", "momentum", "betas"), ("moms",)),
-    "weight_decay": ("wd",),
-    "alpha": ("lr_final",),
-    "epochs": ("num_it",),
-    **dict.fromkeys(("n_epoch", "n_epochs", "num_epochs"), ("epochs", "cycle_len")),
-    **dict.fromkeys(("start_epoch", "last_epoch"), ("initial_epoch",)),
-    **dict.fromkeys(("t_0", "first_decay_steps", "first_cycle_steps"), ("cycle_len",)),
-    **dict.fromkeys(("t_mult", "t_mul"), ("cycle_mult",)),
-    "m_mul": ("cycle_decay",),
-    **dict.fromkeys(("cycles", "num_cycles", "cycle_limit", "step_size", "step_size_up"), ("n_cycles",)),
-    **dict.fromkeys(("maximal_learning_rate", "max_learning_rate"), ("lr_max", "lr")),
-    "scale_fn": ("mode",),
-    **dict.fromkeys(
-        ("steps", "num_steps", "max_steps", "total_iters", "t_max", "t_initial", "num_training_steps"),
-        ("total_steps", "num_it", "steps", "steps_per_epoch"),
-    ),
-    "total_steps": ("steps", "epochs"),
-    **dict.fromkeys(("num_training", "num_iter", "num_iters", "n_iter", "max_iter", "iterations"), ("num_it",)),
-    **dict.fromkeys(("stop_factor", "early_stop_threshold", "diverge_th"), ("stop_div",)),
-    **dict.fromkeys(("suggest", "suggestion", "suggestions"), ("suggest_funcs",)),
-    **dict.fromkeys(("plot", "show"), ("show_plot",)),
-    **dict.fromkeys(("val_data", "valid_data", "val_loader"), ("validation_data",)),
-    **dict.fromkeys(
-        ("warmup_steps", "num_warmup_steps", "warmup_ratio", "warmup_iters", "warmup_epochs", "warmup_t"),
-        ("warmup", "pct_start"),
-    ),
-    "pct": ("pct_start",),
-    **dict.fromkeys(("decay_steps", "num_decay_steps"), ("decay", "total_steps")),
-    **dict.fromkeys(("schedule", "schedules", "schedulers"), ("scheds",)),
-    **dict.fromkeys(("param_groups", "layer_groups", "n_groups", "num_groups"), ("groups", "n")),
-    **dict.fromkeys(("n_layers", "num_layers", "until"), ("n",)),
-    **dict.fromkeys(("bn", "freeze_bn", "train_batch_norm"), ("train_bn",)),
-    **dict.fromkeys(("log_dir", "filename", "filepath", "path"), ("to",)),
-    "cbs": ("callbacks",),
-    **dict.fromkeys(("objective", "metric"), ("monitor",)),
-    **dict.fromkeys(("lr_end", "end_factor", "min_lr_ratio"), ("lr_final", "div_final", "end")),
-    "decay_type": ("shape",),
-    **dict.fromkeys(("start_factor", "start_lr"), ("start", "div")),
-    "timescale": ("warmup",),
-    "warmup": ("pct_start",),
-    "decay": ("pct_start",),
-    "bs": ("batch_size",),
-    "mode": ("monitor",),
-}
-_NOTES = {
-    "final_div_factor": "PyTorch's divides the first rate, `div_final` the highest one: multiply it by `div`. ",
-    "mode": "Pass `monitor=(name, 'max')`, or 'min'. ",
-    **dict.fromkeys(("warmup_epochs", "warmup_t"), "In batches: `epochs * steps_per_epoch`. "),
-    **dict.fromkeys(
-        ("step_size", "step_size_up"), "That is half a cycle in batches: `n_cycles` is all batches / (2 * step_size). "
-    ),
-    "min_lr_ratio": "That is a fraction of the highest rate: multiply it by `lr_max`. ",
-    "end_factor": "That is a fraction of the highest rate: multiply it by `lr_max`. ",
-    "cycle_momentum": "Pass `moms=None` to leave momentum alone. ",
-    **dict.fromkeys(("t_0", "first_decay_steps"), "In epochs. "),
-    "alpha": "Keras' is a fraction of the highest rate, `lr_final` a rate: multiply it by `lr_max`. ",
-}
-_FROM_ABOVE_0 = "For a warm-up that does not begin at 0 take `combine_scheds` with `SchedLin(1e-6, lr)`. "
-_ELSEWHERE = {
-    **dict.fromkeys(
-        ("warmup_lr_init", "warmup_init_lr", "warmup_init", "init_value", "warmup_start_lr"), _FROM_ABOVE_0
-    ),
-    **dict.fromkeys(("num_stable_steps", "stable"), "The rate is constant in what `warmup` and `decay` leave. "),
-    "train_bn": "Set `trainable = False` on each BatchNormalization, and compile: what is frozen before stays so. ",
-    **dict.fromkeys(
-        ("n_trials", "max_trials"), "`over` has the values to try, and `finalists` the longest trainings. "
-    ),
-    **dict.fromkeys(("gamma", "decay_rate"), "An annealer goes from `start` to `end`: `SchedExp(lr, lr * gamma**n)`. "),
-    **dict.fromkeys(("n_cycles", "num_cycles", "cycles"), "Several cycles are `SGDR`, or `Triangular`. "),
-    **dict.fromkeys(("eta_min", "lr_min"), "Cycles that end above 0: `combine_scheds` of `SchedCos(lr, end)`. "),
-    "anneal_strategy": "For straight lines take `combine_scheds` with `SchedLin`. ",
-}
-_OF_FIT = {
-    "last_epoch": "initial_epoch",
-    "start_epoch": "initial_epoch",
-    "epochs": "epochs",
-    "batch_size": "batch_size",
-}
 
 _COUNTS = frozenset({"step", "steps", "epoch", "epochs", "iteration", "current_step", "global_step", "batch", "i", "e"})
 """What other libraries call the argument of such a function, and count with."""
@@ -161,14 +68,12 @@ def check_names(
     unknown = {name: value for name, value in given.items() if name not in known}
     if not unknown or any(each.kind is Parameter.VAR_KEYWORD for each in known.values()):
         return
-    free = {name: each for name, each in known.items() if name not in given}
-    ours = {theirs: next((each for each in names if each in free), "") for theirs, names in _OTHERS.items()}
     received = ", ".join(f"{name}={shown(value)}" for name, value in unknown.items())
     nobody = f"{having} no" if of_fit is None else "neither it nor `model.fit` has an"
-    meant = "".join(dict.fromkeys(_meant(name, free, ours, alone=len(unknown) == 1) for name in unknown))
+    hints = dict.fromkeys(meant(name, known, given, alone=len(unknown) == 1) for name in unknown)
     listed = f"Its own are {', '.join(f'`{name}`' for name in own)}"
     handed_on = "." if of_fit is None else "; it hands the others to `model.fit`."
-    raise wrong_type(received, f"{nobody} argument of that name", f"{meant}{listed}{handed_on}")
+    raise wrong_type(received, f"{nobody} argument of that name", f"{''.join(hints)}{listed}{handed_on}")
 
 
 def call_checked(cls: type[Made]) -> type[Made]:
@@ -209,31 +114,6 @@ def check_count(args: Sequence[Any], given: Mapping[str, Any], own: Mapping[str,
         raise wrong_call(wrong[0], f"Call `{speaker()}({call})`{rest}")
 
 
-def _meant(name: str, known: Mapping[str, Parameter], ours: Mapping[str, str], *, alone: bool) -> str:
-    lower = name.lower()
-    if lower in _OF_FIT and not ours.get(lower):
-        return f"Pass `{_OF_FIT[lower]}` to `fit`. "
-    if lower in _ELSEWHERE and not ours.get(lower):
-        return _ELSEWHERE[lower]
-    meant = did_you_mean(name, known, ours)
-    if not meant and "scheds" in known and "pcts" not in known:
-        return f"To schedule it put it in the dictionary `scheds`: `{{{name!r}: ...}}`. "
-    if not meant and "over" in known:
-        return f"For an argument of the recipe pass `over={{{name!r}: [...]}}`. "
-    if not meant and "start" in known and "total_steps" in _OTHERS.get(lower, ()):
-        return "It has no length: the fit that it is for has one. "
-    note = _NOTES.get(lower, "") if ours.get(lower) else ""
-    return (meant if alone else meant.replace("?", f" for `{name}`?")) + note
-
-
-def did_you_mean(name: Any, known: Collection[str], aliases: Mapping[str, str] | None = None) -> str:
-    """A question that names the name in `known` that is most like `name`, or nothing."""
-    lower = str(name).lower()
-    alias = (aliases or {}).get(lower)
-    near = [alias] if alias in known else get_close_matches(lower, known, n=1)
-    return f"Did you mean `{near[0]}`? " if near else ""
-
-
 def check_callbacks(callbacks: list[Any]) -> list[Any]:
     """The callbacks; raise a `TypeError` for what is taken for a callback: a recipe, an annealer, a class."""
     for each in callbacks:
@@ -252,12 +132,14 @@ def check_of_position(name: str, function: Callable[..., Any]) -> None:
     given = [each for each in signature(function).parameters.values() if each.default is each.empty]
     own = [each.name for each in given if each.kind is each.POSITIONAL_OR_KEYWORD]
     expected = "a function gets one argument, the position from 0 (the first batch) to 1 (the end)"
-    if (function.__module__ or "").startswith(f"{__package__}.recipes"):
+    if (function.__module__ or "").startswith("keras_sched.recipes"):
         called = f"{function.__name__}({', '.join(own)}, ...)"
         raise wrong_type(f"{name}={function.__name__}", "that makes a recipe", f"Pass `ParamScheduler({called})`.")
     if len(own) > 1:
         received = f"{name}=<a function of {', '.join(own)}>"
-        raise wrong_type(received, expected, "Pass for example `lambda pos: 1 - pos`.")
+        of_epochs = own[0] in _COUNTS
+        cure = "Keep it in a `LearningRateScheduler`; or list its rates, `lambda pos: rates[int(pos * epochs)]`."
+        raise wrong_type(received, expected, cure if of_epochs else "Pass for example `lambda pos: 1 - pos`.")
     if own and own[0] in _COUNTS:
         advise(f"{name}=<a function of {own[0]}>", expected, "Name its argument `pos` if that is what you mean.")
 
@@ -282,6 +164,20 @@ def check_share(name: str, value: Any, meaning: str, example: str, *, callback: 
         expected = f"it is {meaning}, and a recipe does not know how many batches that has"
         raise wrong_value(f"{name}={value}", expected, cure)
     check_fraction(name, value, meaning, example)
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
+    """Raise unless `value` is one of `choices`."""
+    if not (isinstance(value, str) and value in choices):
+        known = ", ".join(f"`{name}={choice!r}`" for choice in choices)
+        raise wrong_value(f"{name}={shown(value)}", "it is not one of the choices", f"Pass one of {known}.")
+
+
+def check_flag(name: str, value: Any, meaning: str) -> None:
+    """Raise unless `value` is true or false: a number would be taken for true."""
+    if not isinstance(value, bool | np.bool_):
+        expected = f"it is {meaning}, and must be True or False"
+        raise wrong_type(f"{name}={shown(value)}", expected, f"Pass `{name}=True`, or leave it out.")
 
 
 def check_cache_dir(cache_dir: str | os.PathLike[str] | None) -> None:

@@ -1,0 +1,17 @@
+"""Arguments by name: one that a callable does not have is answered with the one that was meant."""
+
+from keras_sched.arguments.checks import (
+    call_checked,
+    check_cache_dir,
+    check_call,
+    check_callbacks,
+    check_choice,
+    check_count,
+    check_flag,
+    check_names,
+    check_of_position,
+    check_rate,
+    check_share,
+    names_checked,
+)
+from keras_sched.arguments.names import did_you_mean
