@@ -176,8 +176,8 @@ def check_functions(functions: Any, name: str = "suggest_funcs=") -> tuple[Sugge
     """The suggestion functions as a tuple: one, several or none of them; raise where one cannot be called."""
     if functions is None:
         return ()
-    one = callable(functions) or isinstance(functions, str) or not isinstance(functions, Iterable)
-    listed: tuple[Any, ...] = (functions,) if one else tuple(functions)
+    listed: Any = (functions,) if callable(functions) else functions
+    listed = tuple(listed) if isinstance(listed, Iterable) and not isinstance(listed, str) else (listed,)
     for function in listed:
         if not callable(function):
             cure = f"Pass the function itself: `from keras_sched import valley`, `{name}(valley, steep)`."
