@@ -749,3 +749,48 @@ def test_an_output_that_was_meant_is_called_by_its_name():
     model.compile("sgd", dict.fromkeys(names, "mse"))
     with pytest.raises(ValueError, match=f"Did you mean `loss_weights.{names[0]}` or `loss_weights.{names[1]}`"):
         fit_two(model, [ParamScheduler({"loss_weights": SchedLin(0.0, 1.0)})])
+
+
+class Copies(keras.layers.Layer):
+    """Reads `p` when it is made."""
+
+    def __init__(self, p, **arguments):
+        super().__init__(**arguments)
+        self.p = p
+        self.drop = keras.layers.Dropout(p, name="inside")
+
+    def call(self, inputs, *, training=False):
+        return self.drop(inputs, training=training)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15, on PyTorch
+@pytest.mark.parametrize("mode", [{}, {"run_eagerly": True}], ids=str)
+def test_an_attribute_that_the_step_does_not_read_is_a_warning(mode):
+    model = keras.Sequential([keras.Input((3,)), Copies(0.5, name="block"), keras.layers.Dense(2)])
+    model.compile("sgd", "mse", **mode)
+    x = np.ones((4, 3), "float32")
+    fit = {"verbose": 0, "shuffle": False}
+    said = r"`'block.p'`; the step did not read it.* made of it, for example `block/\*.rate`"
+    with pytest.warns(UserWarning, match=said):
+        model.fit(x, x[:, :2], callbacks=[ParamScheduler({"block.p": SchedLin(0.5, 0.0)})], **fit)
+    assert "p" not in vars(Copies)
+    assert model.layers[0].p == 0.5
+    model.fit(x, x[:, :2], callbacks=[ParamScheduler({"block/*.rate": SchedLin(0.5, 0.0)})], **fit)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15, on PyTorch
+def test_an_object_of_a_class_that_cannot_be_looked_into():
+    held = functools.partial(int)
+    held.kl = 0.5
+
+    class Reads(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs * held.kl
+
+    model = keras.Sequential([keras.Input((3,)), Reads(), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    x = np.ones((4, 3), "float32")
+    ours = ParamScheduler({(held, "kl"): SchedLin(0.5, 0.0)})
+    model.fit(x, x[:, :2], verbose=0, callbacks=[ours])
+    assert ours.hps["partial.kl"].tolist() == [0.5]
+    assert held.kl == 0.5

@@ -1,6 +1,7 @@
 """Scheduled values in the place of what else a training step reads: attributes of layers and losses, variables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -11,7 +12,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from keras_sched.errors import is_number, wrong_state
+from keras_sched.errors import advise, is_number, no_attribute, speaking_as, wrong_state
 from keras_sched.step.attributes import Replaced
 from keras_sched.step.scalar import Scalar
 
@@ -67,6 +68,7 @@ class Objects:
         """Whether a value about which nothing was asked is put in its place as a tensor."""
         self._cases = _cases([(tables[which], name) for which, name, _ in self.columns])
         self._places = Replaced()
+        self._watched = self._watching = False  # whether it is known which of them the step reads
 
     @property
     def things(self) -> list[Any]:
@@ -91,8 +93,34 @@ class Objects:
 
     def run(self, step: Any, call: Callable[..., Any], *arguments: Any) -> Any:
         """What `call(*arguments)` returns with the batch's values in place. `step` is the scheduled step around it."""
-        if not self.columns:
-            return call(*arguments)
+        if not self.columns or self._watched or self._watching:
+            return self._run(step, call, *arguments) if self.columns else call(*arguments)
+        try:
+            self._watching = True  # here, and not once more in another replica
+            with reads([place for _, _, target in self.columns for place in target.places]) as seen:
+                result = self._run(step, call, *arguments)
+        finally:
+            self._watching = False
+        self._watched = True
+        with speaking_as("ParamScheduler"):
+            self._tell(seen, recompiles=not step.compiled and bool(self.model.jit_compile))
+        return result
+
+    def _tell(self, seen: set[tuple[int, str]], *, recompiles: bool) -> None:
+        """Warn of what has no effect, or a costly one."""
+        for _, _, target in self.columns:
+            if target.places and not seen & {(id(thing), name) for thing, name in target.places}:
+                thing, name = target.places[0]
+                meaning = "the step did not read it: what reads it when it is made, or built, goes on as it was"
+                cure = f"Let the step read `{name}` of that {type(thing).__name__}, and not a copy."
+                if isinstance(thing, keras.Layer):
+                    cure = f"Schedule what the layer made of it, for example `{thing.name}/*.rate`."
+                advise(repr(target.label), meaning, cure)
+        if recompiles:
+            meaning = "PyTorch compiles the step again for each new value, eight times, and then not at all"
+            advise(f"{self.columns[0][2].label!r} with jit_compile=True", meaning, "Compile with `jit_compile=False`.")
+
+    def _run(self, step: Any, call: Callable[..., Any], *arguments: Any) -> Any:
         values = {}
         for which, name, _ in self.columns:
             peek = step.overrides[which].peek
@@ -163,6 +191,34 @@ class Objects:
     def put_back(self) -> None:
         """Give the objects their own values back, also after a step that died half way."""
         self._places.put_back()
+
+
+@contextmanager
+def reads(places: Sequence[tuple[Any, str]]) -> Iterator[set[tuple[int, str]]]:
+    """Which of these (object, attribute) are read in the block, as (id, attribute): a property of the class sees it."""
+    seen: set[tuple[int, str]] = set()
+    with ExitStack() as leave:
+        for kind, name in {(type(thing), name) for thing, name in places}:
+            try:
+                if not hasattr(kind, name):
+                    setattr(kind, name, property(partial(_read, name, seen), partial(_write, name)))
+                    leave.callback(delattr, kind, name)
+                    continue
+            except TypeError:  # a class that is not written in Python
+                pass
+            seen |= {(id(thing), each) for thing, each in places if (type(thing), each) == (kind, name)}  # nobody knows
+        yield seen
+
+
+def _read(name: str, seen: set[tuple[int, str]], thing: Any) -> Any:
+    seen.add((id(thing), name))
+    if name not in vars(thing):
+        raise no_attribute(repr(type(thing).__name__), name)
+    return vars(thing)[name]
+
+
+def _write(name: str, thing: Any, value: Any) -> None:
+    vars(thing)[name] = value
 
 
 def layers_of(model: keras.Model) -> dict[keras.Layer, list[str]]:
