@@ -484,7 +484,7 @@ def test_a_name_that_several_layers_have_in_theirs_is_said():
         ("dropout.rate", "drop_1"),
         ("drop_1.rat", "rate"),
         ("head.units", "whole number"),
-        ("head.activation", "no numeric attribute"),
+        ("head.activation", "is no number that can be scheduled"),
         ("body.kernel_regularizer.l3", "l2"),
         ("loss.gamma", "delta"),
         ("loss.other.delta", "one of 0"),
@@ -721,13 +721,43 @@ def test_an_optimizers_rate_is_told_to_go_by_its_name():
         oracle.fit(model, [ParamScheduler({(model.second, "learning_rate"): RISING})], EPOCHS)
 
 
-def test_an_attribute_that_a_recurrent_layer_has_in_its_cell_is_named():
-    model = keras.Sequential(
-        [keras.Input((4, 2)), keras.layers.LSTM(3, dropout=0.5, name="lstm"), keras.layers.Dense(1)]
-    )
+@pytest.mark.parametrize("key", ["lstm.dropout", "lstm.cell.dropout"])
+def test_an_attribute_that_a_recurrent_layer_has_in_its_cell(key):
+    def trained(dropout, callbacks=()):
+        keras.utils.set_random_seed(3)
+        lstm = keras.layers.LSTM(3, dropout=dropout, seed=5, name="lstm")
+        model = keras.Sequential([keras.Input((4, 2)), lstm, keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        x = np.random.default_rng(0).normal(size=(8, 4, 2))
+        model.fit(x, x[:, 0, :1], batch_size=4, shuffle=False, verbose=0, callbacks=[*callbacks])
+        return weights(model)
+
+    found = trained(0.5, [ParamScheduler({key: SchedNo(0.2, 0.2)})])
+    assert oracle.largest_difference(found, trained(0.2)) < TOLERANCE
+    assert oracle.largest_difference(found, trained(0.5)) > TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("att.dropout", "`dropout` of `att` is no number .* Did you mean `att/\\*.rate`"),
+        ("att.rate", "`att` has no attribute `rate`; .* Did you mean `att/\\*.rate`"),
+        (
+            "dense.l2",
+            "those which can be are `dense.kernel_regularizer.l2`. Did you mean `dense.kernel_regularizer.l2`",
+        ),
+        ("dense._hidden", "`_hidden` of `dense` is private"),
+    ],
+)
+def test_what_was_meant_of_a_layer_is_a_key(key, says):
+    inputs = keras.Input((4, 2))
+    attended = keras.layers.MultiHeadAttention(2, 4, dropout=0.2, name="att")(inputs, inputs)
+    dense = keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.1), name="dense")
+    model = keras.Model(inputs, dense(attended))
+    dense._hidden = 2.0
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match=r"Did you mean `cell\.dropout`"):
-        model.fit(np.ones((4, 4, 2)), np.ones((4, 1)), verbose=0, callbacks=[ParamScheduler({"lstm.dropout": RISING})])
+    with pytest.raises(ValueError, match=says):
+        model.fit(np.ones((4, 4, 2)), np.ones((4, 4, 1)), verbose=0, callbacks=[ParamScheduler({key: RISING})])
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15, on PyTorch

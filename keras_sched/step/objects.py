@@ -16,6 +16,7 @@ from keras_sched.errors import advise, is_number, no_attribute, speaking_as, wro
 from keras_sched.step.attributes import Replaced
 from keras_sched.step.scalar import Scalar
 
+_IMMUTABLE = 1 << 8  # CPython's flag of a class whose attributes cannot be set
 _ROWS = 65_536  # looked through at once
 _ONE_OF_EACH = (-1.0, 0.0, 0.5, 1.0, 2.0)  # below 0, 0, between, 1, above: no Keras layer or loss asks for more
 
@@ -199,13 +200,10 @@ def reads(places: Sequence[tuple[Any, str]]) -> Iterator[set[tuple[int, str]]]:
     seen: set[tuple[int, str]] = set()
     with ExitStack() as leave:
         for kind, name in {(type(thing), name) for thing, name in places}:
-            try:
-                if not hasattr(kind, name):
-                    setattr(kind, name, property(partial(_read, name, seen), partial(_write, name)))
-                    leave.callback(delattr, kind, name)
-                    continue
-            except TypeError:  # a class that is not written in Python
-                pass
+            if not hasattr(kind, name) and not kind.__flags__ & _IMMUTABLE:
+                setattr(kind, name, property(partial(_read, name, seen), partial(_write, name)))
+                leave.callback(delattr, kind, name)
+                continue
             seen |= {(id(thing), each) for thing, each in places if (type(thing), each) == (kind, name)}  # nobody knows
         yield seen
 

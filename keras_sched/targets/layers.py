@@ -1,0 +1,157 @@
+"""Attributes of layers, and variables."""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from inspect import signature
+from typing import Any
+
+import keras
+
+from keras_sched.arguments import did_you_mean
+from keras_sched.errors import advise, is_number, wrong_value
+from keras_sched.step import Target, layers_of
+
+EXAMPLE = "Pass for example `{'dropout*.rate': SchedLin(0.0, 0.5)}`."
+
+
+def of_layers(key: str, model: keras.Model) -> Target:
+    """What `LAYER.attribute` stands for; `LAYER` is a name, a path or a pattern of them."""
+    layers = layers_of(model)
+    pattern, _, path = key.partition(".")
+    matching = _matching(pattern, layers, model)
+    if not matching:
+        names = sorted({layer.name for layer in layers if layer is not model})
+        weight = f"loss_weights.{path}"
+        meant = did_you_mean(pattern, [*names, weight], dict.fromkeys(("loss_weight", "lossweights"), weight))
+        expected = f"no layer has a name or path like `{pattern}`"
+        raise wrong_value(repr(key), expected, f"{meant}The layers are {', '.join(names)}; see `model.summary()`.")
+    places = [_follow(layer, path) for layer in matching]
+    there = [place for place in places if place is not None and hasattr(*place)]
+    if not there:
+        expected = f"`{matching[0].name}` has no attribute `{path}`; {_listed(matching[0], model)}"
+        cure = f"{_meant(path, matching[0], model)}Pass an attribute that the step reads as a number."
+        raise wrong_value(repr(key), expected, cure)
+    return target_at(key, there, model)
+
+
+def _matching(pattern: str, layers: Mapping[keras.Layer, list[str]], model: keras.Model) -> list[keras.Layer]:
+    """The layers of which a name is like the pattern; where there are none, has what it looks for as in `groups=`."""
+    alike = [layer for layer, names in layers.items() if any(fnmatchcase(name, pattern) for name in names)]
+    others = [each.name for each in layers if fnmatchcase(each.name, f"{pattern}_[0-9]*")]
+    if others and any(type(each).__name__.lower() == pattern.replace("_", "") for each in alike):  # Keras gave the name
+        meaning = f"Keras numbers such names through the process, and {', '.join(others)} is not scheduled"
+        advise(repr(pattern), meaning, f"Type `{pattern}*` for all, or name the layers.")
+    if alike:
+        return alike
+    try:
+        found = re.compile(pattern).search
+    except re.error:
+        return []
+    root = f"{model.name}/"
+    inside = {layer: names for layer, names in layers.items() if layer is not model}
+    having = [layer for layer, names in inside.items() if any(found(name.removeprefix(root)) for name in names)]
+    if len(having) > 1 and re.escape(pattern) == pattern:
+        meaning = f"no layer is called so, and it is in the names of {', '.join(layer.name for layer in having)}"
+        advise(repr(pattern), f"{meaning}: all are scheduled", f"Type `*{pattern}*` for all, or the name of one.")
+    return having
+
+
+def _follow(layer: Any, path: str) -> tuple[Any, str] | None:
+    *through, name = path.split(".")
+    for each in through:
+        layer = getattr(layer, each, None)
+    cell = getattr(layer, "cell", None)  # a recurrent layer shows what its cell has
+    layer = cell if name in numeric(cell) and name not in numeric(layer) else layer
+    return None if layer is None else (layer, name)
+
+
+def target_at(label: str, places: list[tuple[Any, str]], model: keras.Model) -> Target:
+    """These (object, attribute), which must be numbers or variables that can be scheduled."""
+    plain, variables = [], []
+    for thing, attribute in {(id(thing), attribute): (thing, attribute) for thing, attribute in places}.values():
+        value = getattr(thing, attribute, None)
+        if isinstance(value, keras.Variable):
+            variables.append(checked_variable(value, label, model))
+        else:
+            _check(label, thing, attribute, value, model)
+            plain.append((thing, attribute))
+    return Target(label, tuple(plain), tuple(variables))
+
+
+def _check(label: str, thing: Any, attribute: str, value: Any, model: keras.Model) -> None:
+    """Refuse an attribute that the step does not read as a number from batch to batch."""
+    who = f"`{attribute}` of `{getattr(thing, 'name', type(thing).__name__)}`"
+    draws = isinstance(thing, keras.Layer) and "seed" in signature(type(thing).__init__).parameters
+    if draws and is_number(value) and not value and not hasattr(thing, "seed_generator"):
+        expected = f"{who} is 0, and a {type(thing).__name__} made with 0 has no random numbers"
+        raise wrong_value(repr(label), expected, f"Make it with another, for example `{attribute}=0.1`.")
+    if isinstance(value, int) and not isinstance(value, bool):
+        expected = f"{who} is the whole number {value}, as sizes are, which are settled when the step is made"
+        cure = f"Where it is a hyper-parameter, make it a float first: {float(value)}."
+        raise wrong_value(repr(label), expected, cure)
+    if attribute.startswith("_") and is_number(value):
+        raise wrong_value(repr(label), f"{who} is private", "Give the layer one without the underscore.")
+    if attribute not in numeric(thing):
+        expected = f"{who} is no number that can be scheduled; {_listed(thing, model)}"
+        raise wrong_value(repr(label), expected, _meant(attribute, thing, model) or EXAMPLE)
+
+
+def _listed(thing: Any, model: keras.Model) -> str:
+    found = _keys(thing, model)
+    return f"those which can be are {', '.join(f'`{key}`' for key in found)}" if found else "it has none"
+
+
+def _meant(path: str, thing: Any, model: keras.Model) -> str:
+    """The key that ends as `path` does; what is called dropout is the rate of a layer inside."""
+    found = _keys(thing, model)
+    name = path.rpartition(".")[2]
+    same = [key for key in found if key.rpartition(".")[2] in (name, "rate" if "dropout" in name else name)]
+    near = same or get_close_matches(name, found, n=1)
+    return f"Did you mean `{near[0]}`? " if near else ""
+
+
+def _keys(thing: Any, model: keras.Model) -> list[str]:
+    """The keys of what can be scheduled of an object, of what it holds, and of the layers in it."""
+    of = getattr(thing, "name", type(thing).__name__)
+    held = {name: each for name, each in getattr(thing, "__dict__", {}).items() if isinstance(each, keras.Regularizer)}
+    cell = {"cell": thing.cell} if hasattr(thing, "cell") else {}
+    inside = [each for each, names in layers_of(model).items() if any(name.startswith(f"{of}/") for name in names)]
+    return [
+        *(f"{of}.{name}" for name in numeric(thing)),
+        *(f"{of}.{through}.{name}" for through, each in (held | cell).items() for name in numeric(each)),
+        *dict.fromkeys(f"{of}/*.{name}" for each in inside if thing is not model for name in numeric(each)),
+    ]
+
+
+def numeric(thing: Any) -> list[str]:
+    """The attributes that can be scheduled, in alphabetical order."""
+    if not hasattr(thing, "__dict__"):
+        return []
+    found = dict(each for place in (*reversed(type(thing).__mro__), thing) for each in vars(place).items())
+    numbers = [name for name, value in found.items() if is_number(value) and not isinstance(value, int)]
+    variables = [name for name, each in found.items() if isinstance(each, keras.Variable) and not len(each.shape)]
+    return sorted(name for name in numbers + variables if not name.startswith("_"))
+
+
+def checked_variable(variable: keras.Variable, label: str, model: keras.Model) -> keras.Variable:
+    """The variable; raise where it cannot be scheduled."""
+    wrong = None
+    if len(variable.shape):
+        wrong = f"it has the shape {tuple(variable.shape)}", "Schedule a variable of shape ()"
+    elif any(variable is each for each in model.trainable_variables):
+        wrong = "the model trains it", "Make it with `trainable=False`"
+    elif not any(variable is each for each in model.non_trainable_variables):
+        wrong = "the model does not track it", "Make it an attribute of the model or of a layer, not in a dictionary"
+    elif not keras.backend.is_float_dtype(variable.dtype):
+        wrong = f"its values are {variable.dtype}", "Make it with `dtype='float32'`"
+    if wrong is not None:
+        scalars = [
+            each.path
+            for each in model.non_trainable_variables
+            if not len(each.shape) and keras.backend.is_float_dtype(each.dtype)
+        ]
+        listed = f"; those that can be scheduled are {', '.join(scalars)}" if scalars else ""
+        raise wrong_value(repr(label), f"the variable `{variable.path}` cannot be: {wrong[0]}", f"{wrong[1]}{listed}.")
+    return variable
