@@ -39,7 +39,7 @@ def scheduled(
 
     Args:
         optimizer: any Keras optimizer; a `LossScaleOptimizer` or `MultiOptimizer` schedules those inside it.
-        scheds: {hyper-parameter: annealer, or a list of annealers, one a parameter group}, as for `ParamScheduler`.
+        scheds: {hyper-parameter: annealer, or a list of annealers, one per parameter group}, as for `ParamScheduler`.
         steps: the number of steps, at least 1: step i has the values at position `i / steps`, later ones those at 1.
         groups: a list of layers or of name patterns for each parameter group, or a function of a variable.
 

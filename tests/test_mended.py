@@ -339,6 +339,23 @@ def test_a_factor_of_divergence_is_not_taken_for_true(search):
         search(stop_div=5)
 
 
+def test_a_suggestion_function_of_two_arguments_is_refused_before_the_search():
+    with pytest.raises(
+        TypeError, match=r"it is called with 3 arguments. Write it as `def mine\(lrs, losses, num_it\)`"
+    ):
+        lr_find(mlp(sgd()), *data(), suggest_funcs=lambda lrs, losses: (lrs[0], (lrs[0], losses[0])))
+
+
+def test_a_splitter_of_fastai_is_told_from_a_function_of_a_variable():
+    def splitter(model):
+        return [model.layers[:1], model.layers[1:]]
+
+    with pytest.raises(TypeError, match=r"`groups=splitter`; .* pass `groups=splitter\(model\)`"):
+        fit_one_cycle(mlp(sgd()), *data(), epochs=1, lr_max=slice(1e-4, 1e-2), groups=splitter, verbose=0)
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        fit_one_cycle(mlp(sgd()), *data(), epochs=1, lr_max=[1.0, 1.0], groups=lambda v: v.shape.missing, verbose=0)
+
+
 @pytest.mark.parametrize("call", [fit_one_cycle, fine_tune, lr_find], ids=lambda call: call.__name__)
 def test_no_data_at_all_is_told_in_our_words(call):
     arguments = {} if call is lr_find else {"epochs": 1}

@@ -824,3 +824,40 @@ def test_an_object_of_a_class_that_cannot_be_looked_into():
     model.fit(x, x[:, :2], verbose=0, callbacks=[ours])
     assert ours.hps["partial.kl"].tolist() == [0.5]
     assert held.kl == 0.5
+
+
+class ByNumPy(keras.layers.Layer):
+    def __init__(self, of, **arguments):
+        super().__init__(**arguments)
+        self.t = 2.0
+        self.of = of
+
+    def call(self, inputs):
+        return inputs * self.of(self.t)
+
+
+def by_numpy(of):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input((3,)), ByNumPy(of, name="scale"), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    "of", [lambda t: np.float64(3) * t, lambda t: t - np.float32(1), lambda t: np.float32(4) / t, lambda t: t**2]
+)
+def test_numbers_of_numpy_calculate_with_a_value(of):
+    x = np.ones((4, 3), "float32")
+    model, expected = by_numpy(of), by_numpy(of)
+    expected.layers[0].t = 0.5
+    model.fit(x, x[:, :2], verbose=0, callbacks=[ParamScheduler({"scale.t": SchedNo(0.5, 0.5)})])
+    expected.fit(x, x[:, :2], verbose=0)
+    assert oracle.largest_difference(weights(model), weights(expected)) < TOLERANCE
+
+
+def test_a_function_of_numpy_is_answered_with_that_of_keras(backend):
+    if backend == "torch":
+        pytest.skip("nothing is compiled there")
+    x = np.ones((4, 3), "float32")
+    with pytest.raises(RuntimeError, match=r"in `numpy.sqrt`.* Take `keras.ops.sqrt` there"):
+        by_numpy(np.sqrt).fit(x, x[:, :2], verbose=0, callbacks=[ParamScheduler({"scale.t": SchedLin(0.5, 1.0)})])

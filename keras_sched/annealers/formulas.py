@@ -225,7 +225,7 @@ class SchedOneMinusSqrt(Formula):
 def _check_signs(annealer: Formula) -> None:
     if not (np.sign(annealer.start) * np.sign(annealer.end) > 0).all():
         received = f"start={shown(annealer.start)}, end={shown(annealer.end)}"
-        cure = "Pass a small end, for example `end=1e-6`, or use `SchedCos`, which reaches zero."
+        cure = "Pass a small number in the place of 0, for example 1e-6, or use `SchedCos`, which reaches zero."
         raise wrong_value(received, f"{type(annealer).__name__} needs both ends non-zero and of one sign", cure)
 
 

@@ -12,6 +12,8 @@ from keras_sched.arguments.checks import (
     check_of_position,
     check_rate,
     check_share,
+    check_takes,
     names_checked,
+    taking_variables,
 )
 from keras_sched.arguments.names import did_you_mean

@@ -1,7 +1,8 @@
 """What an argument may not be, and a call with arguments that there are not."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
@@ -171,6 +172,30 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     if not (isinstance(value, str) and value in choices):
         known = ", ".join(f"`{name}={choice!r}`" for choice in choices)
         raise wrong_value(f"{name}={shown(value)}", "it is not one of the choices", f"Pass one of {known}.")
+
+
+@contextmanager
+def taking_variables(name: str) -> Iterator[None]:
+    """A function of a variable is called in here; one that is a function of a model gets an error that says so."""
+    try:
+        yield
+    except AttributeError as error:
+        if not hasattr(error.obj, "regularizer"):  # it is no variable: the error is the function's own
+            raise
+        cure = f"Where it divides a model, as fastai's `splitter` does, pass `groups={name}(model)`."
+        raise wrong_type(f"groups={name}", "it is called with a variable, and returns a number", cure) from error
+
+
+def check_takes(function: Any, count: int, name: str, example: str) -> None:
+    """Raise where a function cannot be called with so many arguments."""
+    try:
+        own = signature(function)
+    except ValueError:  # one that is not written in Python
+        return
+    try:
+        own.bind(*range(count))
+    except TypeError as error:
+        raise wrong_type(f"{name}{shown(function)}", f"it is called with {count} arguments", example) from error
 
 
 def check_flag(name: str, value: Any, meaning: str) -> None:

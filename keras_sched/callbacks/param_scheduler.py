@@ -19,7 +19,7 @@ class ParamScheduler(Scheduler):
     Two of these compose in one fit, where they schedule different hyper-parameters.
 
     Args:
-        scheds: {name: annealer, or a list of annealers, one a parameter group}. Names are `lr`, `mom` (momentum or
+        scheds: {name: annealer, or a list of annealers, one per parameter group}. Names are `lr`, `mom` (momentum or
             beta_1), `sqr_mom` (rho or beta_2), `wd`, `eps`, and every numeric attribute of the optimizer by its own
             name. A plain function of the position serves as an annealer. Keys for whatever else the step reads, with
             one annealer each:

@@ -52,7 +52,7 @@ class Scheduler(OfKnownLength):
 
     @abstractmethod
     def schedules(self, optimizer: keras.Optimizer, groups: int) -> Mapping[str, Any]:
-        """{hyper-parameter: annealer, or one a group} for one optimizer and so many parameter groups."""
+        """{hyper-parameter: annealer, or one per group} for one optimizer and so many parameter groups."""
 
     @abstractmethod
     def groups_asked(self) -> tuple[int, str] | None:
@@ -147,7 +147,8 @@ class Scheduler(OfKnownLength):
         with speaking_as(type(self).__name__):
             ran = any(batches for inner, _ in self._parts for _, batches in inner.epochs)
             if self._parts and not ran and not (fit is not None and fit.searching):  # a search has its own error
-                advise("a fit without a batch", "nothing was scheduled", "Pass data; in a loop `with scheduled(...)`.")
+                cure = "Pass data, and more `epochs` than `initial_epoch`; in a loop `with scheduled(...)`."
+                advise("a fit without a batch", "nothing was scheduled", cure)
         self.set_model(None)
 
     # Inside

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_sched.arguments import taking_variables
 from keras_sched.errors import check_whole, wrong_type, wrong_value
 from keras_sched.groups.layers import check_built, split_layers, unique
 
@@ -77,7 +78,8 @@ def _of_layers(layers: list[list[keras.Layer]], universe: Sequence[keras.Variabl
 def _by_function(
     function: Callable[[keras.Variable], int], variables: Sequence[keras.Variable]
 ) -> list[list[keras.Variable]]:
-    indices = [function(variable) for variable in variables]
+    with taking_variables(_name(function)):
+        indices = [function(variable) for variable in variables]
     for variable, index in zip(variables, indices, strict=True):
         if not isinstance(index, numbers.Integral) or isinstance(index, bool) or index < 0:
             expected = f"for `{variable.path}` it returned {index!r}, which is no group's index: a whole number from 0"

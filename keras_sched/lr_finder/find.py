@@ -52,8 +52,8 @@ def lr_find(
     Args:
         model: a compiled Keras model.
         x, y: what `model.fit` takes.
-        start_lr: the rate of the first batch, above 0, or one a parameter group.
-        end_lr: the rate that would follow the last batch, above `start_lr`, or one a parameter group.
+        start_lr: the rate of the first batch, above 0, or one per parameter group.
+        end_lr: the rate that would follow the last batch, above `start_lr`, or one per parameter group.
         num_it: how many batches it takes, at least 1; 1 to 5 count as 6. It goes on into the next epoch.
         stop_div: whether it ends where the smoothed loss exceeds four times its best. A loss that is not finite ends it
             anyway, and is dropped.

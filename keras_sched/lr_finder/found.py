@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_sched.arguments import check_takes
 from keras_sched.errors import NoSuggestion, advise, speaking_as, wrong_type
 from keras_sched.lr_finder.record import DATA_ENDED, Record, SearchLosses
 from keras_sched.plot import plot_lr_find, png
@@ -182,6 +183,7 @@ def check_functions(functions: Any, name: str = "suggest_funcs=") -> tuple[Sugge
         if not callable(function):
             cure = f"Pass the function itself: `from keras_sched import valley`, `{name}(valley, steep)`."
             raise wrong_type(f"{name}{functions!r}", "it must be a suggestion function, or several", cure)
+        check_takes(function, 3, name, "Write it as `def mine(lrs, losses, num_it)`.")
     return listed
 
 

@@ -61,7 +61,18 @@ class Scalar(Proxy):
     def __bool__(self) -> bool:
         return self._ask(operator.ne, 0)
 
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **_: Any) -> Any:
+        """NumPy's operators with a number or an array of its own; none of its functions can take a traced value."""
+        of = getattr(operator, _OPERATORS.get(function.__name__, ""), None)
+        if of is None or method != "__call__":
+            found = f"a scheduled value in `numpy.{function.__name__}`, in a step that is compiled"
+            expected = "NumPy knows no values that a step reads"
+            raise wrong_state(found, expected, f"Take `keras.ops.{function.__name__}` there.")
+        first, second = inputs
+        return self._with(of, first, swapped=True) if second is self else self._with(of, second)
 
+
+_OPERATORS = {"add": "add", "multiply": "mul", "power": "pow", "subtract": "sub", "divide": "truediv"}
 for _name in ("add", "mul", "pow", "sub", "truediv"):
     _of = getattr(operator, _name)
     setattr(Scalar, f"__{_name}__", lambda self, other, of=_of: self._with(of, other))

@@ -58,7 +58,7 @@ def check_values(curves: Mapping[str, RowValues], targets: Mapping[Any, Target],
             continue
         for row, value in zip(rows, np.ravel(curve(rows)), strict=True):
             if not -_ROUNDING <= value <= 1 + _ROUNDING:
-                cure = f"For {value:g}% pass {value / 100:g}." if 1 < value <= 100 else "Pass for example 0.5."
+                cure = f"For {value:g}% pass {value / 100:g}." if 2 <= value <= 100 else "Pass for example 0.5."
                 expected = f"a rate of dropout lies between 0 and 1, and its schedule does not at batch {row}"
                 raise wrong_value(f"{target.label}={value:g}", expected, cure)
 
