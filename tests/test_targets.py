@@ -861,3 +861,18 @@ def test_a_function_of_numpy_is_answered_with_that_of_keras(backend):
     x = np.ones((4, 3), "float32")
     with pytest.raises(RuntimeError, match=r"in `numpy.sqrt`.* Take `keras.ops.sqrt` there"):
         by_numpy(np.sqrt).fit(x, x[:, :2], verbose=0, callbacks=[ParamScheduler({"scale.t": SchedLin(0.5, 1.0)})])
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="the others compile once for all values")
+def test_a_step_that_pytorch_would_compile_for_each_value_is_a_warning(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5, name="drop"), keras.layers.Dense(2)])
+    model.compile("sgd", "mse", jit_compile=True)
+    x = np.ones((4, 3), "float32")
+    with pytest.warns(
+        UserWarning, match="'drop.rate' with jit_compile=True`; PyTorch compiles the step again for each"
+    ):
+        model.fit(x, x[:, :2], verbose=0, callbacks=[ParamScheduler({"drop.rate": SchedLin(0.5, 0.0)})])
+    model.fit(x, x[:, :2], verbose=0, callbacks=[ParamScheduler({"lr": SchedLin(0.5, 0.0)})])
