@@ -863,6 +863,7 @@ def test_a_function_of_numpy_is_answered_with_that_of_keras(backend):
         by_numpy(np.sqrt).fit(x, x[:, :2], verbose=0, callbacks=[ParamScheduler({"scale.t": SchedLin(0.5, 1.0)})])
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15, on PyTorch
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="the others compile once for all values")
 def test_a_step_that_pytorch_would_compile_for_each_value_is_a_warning(monkeypatch):
     import torch
