@@ -105,11 +105,10 @@ def _listed(thing: Any, model: keras.Model) -> str:
 
 def _meant(path: str, thing: Any, model: keras.Model) -> str:
     """The key that ends as `path` does; what is called dropout is the rate of a layer inside."""
-    found = _keys(thing, model)
+    found = {key: key.rpartition(".")[2] for key in _keys(thing, model)}
     name = path.rpartition(".")[2]
-    same = [key for key in found if key.rpartition(".")[2] in (name, "rate" if "dropout" in name else name)]
-    near = same or get_close_matches(name, found, n=1)
-    return f"Did you mean `{near[0]}`? " if near else ""
+    meant = [name, "rate" if "dropout" in name else name, *get_close_matches(name, found.values(), n=1)]
+    return next((f"Did you mean `{key}`? " for each in meant for key, last in found.items() if last == each), "")
 
 
 def _keys(thing: Any, model: keras.Model) -> list[str]:
