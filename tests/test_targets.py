@@ -877,3 +877,37 @@ def test_a_step_that_pytorch_would_compile_for_each_value_is_a_warning(monkeypat
     ):
         model.fit(x, x[:, :2], verbose=0, callbacks=[ParamScheduler({"drop.rate": SchedLin(0.5, 0.0)})])
     model.fit(x, x[:, :2], verbose=0, callbacks=[ParamScheduler({"lr": SchedLin(0.5, 0.0)})])
+
+
+@pytest.mark.parametrize(
+    ("made", "sched", "says"),
+    [
+        (
+            {},
+            RISING,
+            "a cell made with 0 never drops any. Make the layer with another, for example `recurrent_dropout=",
+        ),
+        (
+            {"dropout": 0.2, "recurrent_dropout": 0.1},
+            SchedLin(0.5, 0.0),
+            "beside `dropout` it may not be 0, .* at batch",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", [keras.layers.LSTM, keras.layers.GRU])
+def test_a_recurrent_dropout_that_keras_cannot_follow_is_refused(kind, made, sched, says):
+    model = keras.Sequential([keras.Input((4, 2)), kind(3, name="rnn", **made), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    ours = ParamScheduler({"rnn.recurrent_dropout": sched})
+    with pytest.raises(ValueError, match=says):
+        model.fit(np.ones((4, 4, 2)), np.ones((4, 1)), verbose=0, callbacks=[ours])
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15, on PyTorch
+@pytest.mark.parametrize("made", [{"recurrent_dropout": 0.1}, {"dropout": 0.2, "recurrent_dropout": 0.1}], ids=str)
+def test_a_recurrent_dropout_that_fades_out(made):
+    model = keras.Sequential([keras.Input((4, 2)), keras.layers.LSTM(3, name="rnn", **made), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    ours = ParamScheduler({"rnn.recurrent_dropout": SchedLin(0.5, 1e-6)})
+    model.fit(np.ones((8, 4, 2)), np.ones((8, 1)), batch_size=2, verbose=0, callbacks=[ours])
+    assert ours.hps["rnn.recurrent_dropout"][0] == 0.5

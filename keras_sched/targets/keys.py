@@ -54,6 +54,9 @@ def check_values(curves: Mapping[str, RowValues], targets: Mapping[Any, Target],
     rows = looked_at(total)
     for target in targets.values():
         curve = curves.get(f"{OBJECT}{target.label}")
+        if curve is not None and any(name == "recurrent_dropout" and _falls(thing) for thing, name in target.places):
+            with_end = np.append(rows, total)  # which the step is compiled for as well
+            _check_never_0(target.label, with_end, np.ravel(curve(with_end)))
         if curve is None or not any(name == "rate" and isinstance(thing, _DROPOUTS) for thing, name in target.places):
             continue
         for row, value in zip(rows, np.ravel(curve(rows)), strict=True):
@@ -61,6 +64,20 @@ def check_values(curves: Mapping[str, RowValues], targets: Mapping[Any, Target],
                 cure = f"For {value:g}% pass {value / 100:g}." if 2 <= value <= 100 else "Pass for example 0.5."
                 expected = f"a rate of dropout lies between 0 and 1, and its schedule does not at batch {row}"
                 raise wrong_value(f"{target.label}={value:g}", expected, cure)
+
+
+def _falls(cell: Any) -> bool:
+    """Whether a recurrent layer takes Keras' quick way where its cell's `recurrent_dropout` is 0, which fails there."""
+    return hasattr(cell, "implementation") and bool(getattr(cell, "dropout", 0))
+
+
+def _check_never_0(label: str, rows: Any, values: Any) -> None:
+    for row, value in zip(rows, values, strict=True):
+        if value <= _ROUNDING:
+            expected = (
+                f"beside `dropout` it may not be 0, where Keras takes another path, and its schedule is at batch {row}"
+            )
+            raise wrong_value(f"{label}={value:g}", expected, "End, or begin, at 1e-6.")
 
 
 def _named(key: str, model: keras.Model, optimizer: keras.Optimizer) -> Target | None:

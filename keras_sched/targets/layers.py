@@ -87,6 +87,9 @@ def _check(label: str, thing: Any, attribute: str, value: Any, model: keras.Mode
     if draws and is_number(value) and not value and not hasattr(thing, "seed_generator"):
         expected = f"{who} is 0, and a {type(thing).__name__} made with 0 has no random numbers"
         raise wrong_value(repr(label), expected, f"Make it with another, for example `{attribute}=0.1`.")
+    if attribute == "recurrent_dropout" and is_number(value) and not value and getattr(thing, "implementation", 1) == 2:
+        expected = f"{who} is 0, and a cell made with 0 never drops any"
+        raise wrong_value(repr(label), expected, f"Make the layer with another, for example `{attribute}=0.1`.")
     if isinstance(value, int) and not isinstance(value, bool):
         expected = f"{who} is the whole number {value}, as sizes are, which are settled when the step is made"
         cure = f"Where it is a hyper-parameter, make it a float first: {float(value)}."
