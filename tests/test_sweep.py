@@ -535,3 +535,31 @@ def test_what_is_not_to_be_swept(model):
         sweep(model, *data(), epochs=1, over={"batch_size": [8, 16]})
     with pytest.raises(TypeError, match="Did you mean `monitor`"):
         sweep(model, *data(), epochs=1, objective="val_loss")
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="a step of one's own is written otherwise there")
+def test_a_step_that_does_not_track_its_loss_is_an_error():
+    class Untracked(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+        def train_step(self, data):
+            inputs, targets, _ = keras.utils.unpack_x_y_sample_weight(data)
+            self.zero_grad()
+            loss = keras.ops.mean((targets - self(inputs)) ** 2)
+            loss.backward()
+            self.optimizer.apply([v.value.grad for v in self.trainable_variables], self.trainable_variables)
+            return {"loss": loss.detach()}
+
+    model = Untracked()
+    model.compile("adam")
+    x = np.ones((32, 3), "float32")
+    model(x)
+    before = model.get_weights()
+    with pytest.raises(RuntimeError, match=r"does not track its loss; Keras logs 0 in its place. Track it"):
+        sweep(model, x, x[:, :1], epochs=2, over={"lr_max": [1e-6, 1e-1]}, show_plot=False, verbose=0)
+    assert all(np.array_equal(one, other) for one, other in zip(model.get_weights(), before, strict=True))

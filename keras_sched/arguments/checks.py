@@ -139,7 +139,9 @@ def check_of_position(name: str, function: Callable[..., Any]) -> None:
     if len(own) > 1:
         received = f"{name}=<a function of {', '.join(own)}>"
         of_epochs = own[0] in _COUNTS
-        cure = "Keep it in a `LearningRateScheduler`; or list its rates, `lambda pos: rates[int(pos * epochs)]`."
+        cure = (
+            "Keep it in a `LearningRateScheduler`; the guide for PyTorch and HF shows it as a function of the position."
+        )
         raise wrong_type(received, expected, cure if of_epochs else "Pass for example `lambda pos: 1 - pos`.")
     if own and own[0] in _COUNTS:
         advise(f"{name}=<a function of {own[0]}>", expected, "Name its argument `pos` if that is what you mean.")

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.errors import wrong_value
+from keras_sched.errors import wrong_state, wrong_value
 from keras_sched.step.backend import backend, batches_per_call
 from keras_sched.step.numbers import as_float
 from keras_sched.sweeps.found import DIVERGED, NOT_FINITE, TRAINED
@@ -147,12 +147,22 @@ class Watch(keras.callbacks.Callback):
         elif value is not None:
             outcome.values.append(value)
 
+    def _is_tracked(self) -> bool:
+        backend().attach_state(self._trained())
+        means = [each for each in self._trained().metrics if isinstance(each, keras.metrics.Mean)]
+        return not means or any(as_float(each.count) for each in means if each.name == "loss")
+
     def _value(self, logs: Mapping[str, Any], member: int) -> float | None:
         total, count = self._tail[:, member]
         if self._monitor is None and self._epoch == self._last and count:
             return float(total / count)
         name, mode = self._monitor or ("loss", "min")
         if name in logs:
+            if name == "loss" and not logs[name] and not self._is_tracked():
+                cure = (
+                    "Track it: `self.mean = keras.metrics.Mean(name='loss')`, and there `self.mean.update_state(loss)`."
+                )
+                raise wrong_state("a `train_step` that does not track its loss", "Keras logs 0 in its place", cure)
             self.outcomes[member].sign = _sign(self.model, name, mode)
             return float(logs[name])
         if name.startswith("val_") and not any(each.startswith("val_") for each in logs):
