@@ -46,7 +46,14 @@ def test_one_that_trains_in_place_trains_as_by_hand(in_place, by_hand, unknown):
 
 def test_a_search_on_it_finds_what_it_finds_elsewhere_and_gives_the_weights_back(in_place, backend, monkeypatch):
     x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
-    arguments = {"batch_size": 8, "num_it": 20, "shuffle": False, "show_plot": False, "verbose": 0}
+    arguments = {
+        "batch_size": 8,
+        "num_it": 20,
+        "shuffle": False,
+        "show_plot": False,
+        "verbose": 0,
+        "suggest_funcs": None,
+    }
     expected = lr_find(made(), x, x[:, :1], **arguments)
     monkeypatch.setattr(keras.backend, "backend", lambda: "abacus")
     model = made()
