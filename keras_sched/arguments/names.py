@@ -8,19 +8,19 @@ _LENGTHS = (
     *("steps", "num_steps", "max_steps", "total_iters", "t_max", "t_initial", "num_training_steps", "total_steps"),
     *("decay_steps", "num_decay_steps", "transition_steps"),
 )
+_OF_FREEZE_TO = ("n", "n_layers", "num_layers", "until")
 # What PyTorch, Keras, optax, transformers, fastai and others say -> what it may be called here; the first that fits.
 _OTHERS = {
     "lr": ("base_lr", "lr_max", "start"),
     "lr_max": ("lr", "end_lr", "start"),
-    "max_lr": ("lr_max", "lr", "end_lr", "start"),
+    **dict.fromkeys(("max_lr", "maximal_learning_rate", "max_learning_rate"), ("lr_max", "lr", "end_lr", "start")),
     **dict.fromkeys(
         ("learning_rate", "peak_lr", "peak_value", "warmup_target"),
         ("base_lr", "lr_max", "lr", "start"),
     ),
     **dict.fromkeys(("init_lr", "initial_lr"), ("base_lr", "lr_max", "lr", "start_lr", "start")),
     **dict.fromkeys(("init_value", "start_value"), ("start_lr", "start")),
-    "initial_learning_rate": ("lr_min", "base_lr", "lr_max", "lr", "start_lr", "start"),
-    "base_lr": ("lr_min", "lr_max", "lr", "start_lr", "start"),
+    **dict.fromkeys(("initial_learning_rate", "base_lr"), ("lr_min", "base_lr", "lr_max", "lr", "start_lr", "start")),
     **dict.fromkeys(("min_lr", "eta_min", "lr_min"), ("lr_min", "lr_final", "div_final", "start_lr", "end")),
     **dict.fromkeys(
         ("final_lr", "end_lr", "end_value", "end_learning_rate"), ("lr_final", "div_final", "end_lr", "end")
@@ -38,7 +38,6 @@ _OTHERS = {
     **dict.fromkeys(("t_mult", "t_mul"), ("cycle_mult",)),
     "m_mul": ("cycle_decay",),
     **dict.fromkeys(("cycles", "num_cycles", "cycle_limit", "step_size", "step_size_up"), ("n_cycles",)),
-    **dict.fromkeys(("maximal_learning_rate", "max_learning_rate"), ("lr_max", "lr")),
     "scale_fn": ("mode",),
     **dict.fromkeys(_LENGTHS, ("total_steps", "num_it", "steps")),
     **dict.fromkeys(("decay_steps", "num_decay_steps"), ("decay", "total_steps", "steps")),
@@ -55,7 +54,7 @@ _OTHERS = {
     **dict.fromkeys(("milestones", "boundaries", "fractions"), ("pcts",)),
     **dict.fromkeys(("schedule", "schedules", "schedulers"), ("scheds",)),
     **dict.fromkeys(("param_groups", "layer_groups", "n_groups", "num_groups"), ("groups", "n")),
-    **dict.fromkeys(("n_layers", "num_layers", "until"), ("n",)),
+    **dict.fromkeys(_OF_FREEZE_TO[1:], ("n",)),
     **dict.fromkeys(("bn", "freeze_bn", "train_batch_norm"), ("train_bn",)),
     **dict.fromkeys(("log_dir", "filename", "filepath", "path"), ("to",)),
     "cbs": ("callbacks",),
@@ -78,8 +77,9 @@ _NOTES = {
     **dict.fromkeys(
         ("step_size", "step_size_up"), "That is half a cycle in batches: `n_cycles` is all batches / (2 * step_size). "
     ),
-    "min_lr_ratio": "That is a fraction of the highest rate: multiply it by `lr_max`. ",
-    "end_factor": "That is a fraction of the highest rate: multiply it by `lr_max`. ",
+    **dict.fromkeys(
+        ("min_lr_ratio", "end_factor"), "That is a fraction of the highest rate: multiply it by `lr_max`. "
+    ),
     "cycle_momentum": "`moms=None` leaves momentum alone. ",
     **dict.fromkeys(("t_0", "first_decay_steps"), "In epochs. "),
     "alpha": "Keras' is a fraction of the highest rate, and here it is a rate: multiply it by that one. ",
@@ -110,7 +110,6 @@ _ELSEWHERE = {
     ),
     **dict.fromkeys(("eta_min", "lr_min"), "Cycles that end above 0: `combine_scheds` of `SchedCos(lr, end)`. "),
     "anneal_strategy": "It is 'cos'; for straight lines take `combine_scheds` with `SchedLin`. ",
-    **dict.fromkeys(("n", "n_layers", "num_layers", "until"), "`freeze_to(model, n)` counts groups. "),
     **dict.fromkeys(("seed", "random_state"), "`keras.utils.set_random_seed` sets it. "),
 }
 _OF_FIT = {
@@ -158,6 +157,8 @@ def _told(lower: str, own: Container[str], others: Collection[str]) -> str:
     if lower in _LENGTHS:
         whole = "`n_cycles` of `cycle_len` epochs" if "cycle_len" in own else "`epochs`"
         return f"Its length is {whole}. " if "epochs" in own or "cycle_len" in own else _NO_LENGTH
+    if lower in _OF_FREEZE_TO and "train_bn" in own:  # it freezes, but not up to a layer
+        return "`freeze_to(model, n)` counts groups. "
     return f"Pass `{_OF_FIT[lower]}` to `fit`. " if lower in _OF_FIT else _ELSEWHERE.get(lower, "")
 
 

@@ -156,19 +156,18 @@ def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRF
             reasons.setdefault(short or str(reason), []).append(f"`{name}`")
             rates[name] = points[name] = None
         spread[name] = _spread(function, record)
+    rise = record.lrs[-1] / record.lrs[-1 - UNSEEN] if len(record.lrs) > UNSEEN else 0.0
     if record.stopped == DATA_ENDED and (any(rates.values()) or (functions and short is None)):
         meaning = "it did not reach the higher rates, so a suggestion may be far too low"
         cure = "Pass data that has more batches (`dataset.repeat()`), or a smaller `num_it=`."
         advise(f"data that ended after {len(record.lrs)} of {record.num_it} batches", meaning, cure)
-    elif functions and len(record.lrs) > UNSEEN and record.lrs[-1] > too_far * record.lrs[-1 - UNSEEN]:
-        advise(
-            f"a search of {record.num_it} batches",
-            f"suggestions do not see the last {UNSEEN} of them, where the rate rises to "
-            f"{record.lrs[-1] / record.lrs[-1 - UNSEEN]:.0f} times as much, so one may be far too low",
-            "Pass `num_it=100`, or a smaller range of rates.",
-        )
+    elif functions and rise > too_far:
+        hidden = f"suggestions do not see the last {UNSEEN} of them, where the rate rises to {rise:.0f} times as much"
+        cure = "Pass `num_it=100`, or a smaller range of rates."
+        advise(f"a search of {record.num_it} batches", f"{hidden}, so one may be far too low", cure)
     for reason, whose in reasons.items():
-        told = reason if short is None else f"{' and '.join(whose)} suggest{'s'[len(whose) > 1 :]} nothing: {reason}"
+        verb = "suggests" if len(whose) == 1 else "suggest"
+        told = reason if short is None else f"{' and '.join(whose)} {verb} nothing: {reason}"
         warnings.warn(told, UserWarning, stacklevel=4)  # past `speaking_as`
     return _found(tuple(rates), rates, {"record": record, "points": points, "spread": spread})
 

@@ -16,7 +16,6 @@ from keras_sched.errors import advise, is_number, no_attribute, speaking_as, wro
 from keras_sched.step.attributes import Replaced
 from keras_sched.step.scalar import Scalar
 
-_IMMUTABLE = 1 << 8  # CPython's flag of a class whose attributes cannot be set
 _ROWS = 65_536  # looked through at once
 _ONE_OF_EACH = (-1.0, 0.0, 0.5, 1.0, 2.0)  # below 0, 0, between, 1, above: no Keras layer or loss asks for more
 
@@ -69,7 +68,7 @@ class Objects:
         """Whether a value about which nothing was asked is put in its place as a tensor."""
         self._cases = _cases([(tables[which], name) for which, name, _ in self.columns])
         self._places = Replaced()
-        self._watched = self._watching = False  # whether it is known which of them the step reads
+        self._watched = False  # whether it is known which of them the step reads
 
     @property
     def things(self) -> list[Any]:
@@ -94,15 +93,17 @@ class Objects:
 
     def run(self, step: Any, call: Callable[..., Any], *arguments: Any) -> Any:
         """What `call(*arguments)` returns with the batch's values in place. `step` is the scheduled step around it."""
-        if not self.columns or self._watched or self._watching:
-            return self._run(step, call, *arguments) if self.columns else call(*arguments)
+        if not self.columns:
+            return call(*arguments)
+        if self._watched:
+            return self._run(step, call, *arguments)
+        self._watched = True  # and another replica does not watch as well
         try:
-            self._watching = True  # here, and not once more in another replica
             with reads([place for _, _, target in self.columns for place in target.places]) as seen:
                 result = self._run(step, call, *arguments)
-        finally:
-            self._watching = False
-        self._watched = True
+        except BaseException:
+            self._watched = False
+            raise
         with speaking_as("ParamScheduler"):
             self._tell(seen, recompiles=not step.compiled and bool(self.model.jit_compile))
         return result
@@ -199,13 +200,24 @@ def reads(places: Sequence[tuple[Any, str]]) -> Iterator[set[tuple[int, str]]]:
     """Which of these (object, attribute) are read in the block, as (id, attribute): a property of the class sees it."""
     seen: set[tuple[int, str]] = set()
     with ExitStack() as leave:
-        for kind, name in {(type(thing), name) for thing, name in places}:
-            if not hasattr(kind, name) and not kind.__flags__ & _IMMUTABLE:
-                setattr(kind, name, property(partial(_read, name, seen), partial(_write, name)))
+        kinds = {(type(thing), name) for thing, name in places}
+        for kind, name in sorted(kinds, key=lambda each: -len(each[0].__mro__)):  # what inherits before its base
+            if _watch(kind, name, seen):
                 leave.callback(delattr, kind, name)
                 continue
             seen |= {(id(thing), each) for thing, each in places if (type(thing), each) == (kind, name)}  # nobody knows
         yield seen
+
+
+def _watch(kind: Any, name: str, seen: set[tuple[int, str]]) -> bool:
+    """Whether the class could be given the property: not where it has a default of its own, or cannot be changed."""
+    if hasattr(kind, name):
+        return False
+    try:
+        setattr(kind, name, property(partial(_read, name, seen), partial(_write, name)))
+    except TypeError:
+        return False
+    return True
 
 
 def _read(name: str, seen: set[tuple[int, str]], thing: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_sched.errors import wrong_state
@@ -63,22 +64,39 @@ class Scalar(Proxy):
 
     def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **_: Any) -> Any:
         """NumPy's operators with a number or an array of its own; none of its functions can take a traced value."""
-        of = getattr(operator, _OPERATORS.get(function.__name__, ""), None)
+        of = _OPERATORS.get(function.__name__)
         if of is None or method != "__call__":
             found = f"a scheduled value in `numpy.{function.__name__}`, in a step that is compiled"
             expected = "NumPy knows no values that a step reads"
             raise wrong_state(found, expected, f"Take `keras.ops.{function.__name__}` there.")
-        first, second = inputs
-        return self._with(of, first, swapped=True) if second is self else self._with(of, second)
+        numpys = (np.generic, np.ndarray)
+        first, second = (each.item() if isinstance(each, numpys) and not each.ndim else each for each in inputs)
+        if isinstance(first, np.ndarray):  # its own operator would come here again
+            return self._with(of, first, swapped=True)
+        return of(first, second)
 
 
-_OPERATORS = {"add": "add", "multiply": "mul", "power": "pow", "subtract": "sub", "divide": "truediv"}
-for _name in ("add", "mul", "pow", "sub", "truediv"):
-    _of = getattr(operator, _name)
-    setattr(Scalar, f"__{_name}__", lambda self, other, of=_of: self._with(of, other))
-    if _name != "sub":
-        setattr(Scalar, f"__r{_name}__", lambda self, other, of=_of: self._with(of, other, swapped=True))
-for _ask in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge):
+_ARITHMETIC = {  # as NumPy calls them
+    "add": operator.add,
+    "multiply": operator.mul,
+    "power": operator.pow,
+    "subtract": operator.sub,
+    "divide": operator.truediv,
+}
+_COMPARISONS = {
+    "equal": operator.eq,
+    "not_equal": operator.ne,
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+}
+_OPERATORS = _ARITHMETIC | _COMPARISONS
+for _of in _ARITHMETIC.values():
+    setattr(Scalar, f"__{_of.__name__}__", lambda self, other, of=_of: self._with(of, other))
+    if _of is not operator.sub:
+        setattr(Scalar, f"__r{_of.__name__}__", lambda self, other, of=_of: self._with(of, other, swapped=True))
+for _ask in _COMPARISONS.values():
     setattr(Scalar, f"__{_ask.__name__}__", lambda self, other, ask=_ask: self._ask(ask, other))
 numbers.Real.register(Scalar)  # TensorFlow's dropout takes a tensor of its input's type only, or else a number
 

@@ -149,8 +149,8 @@ class Watch(keras.callbacks.Callback):
 
     def _is_tracked(self) -> bool:
         backend().attach_state(self._trained())
-        means = [each for each in self._trained().metrics if isinstance(each, keras.metrics.Mean)]
-        return not means or any(as_float(each.count) for each in means if each.name == "loss")
+        losses = _mean_losses(self._trained())
+        return not losses or any(as_float(each.count) for each in losses)
 
     def _value(self, logs: Mapping[str, Any], member: int) -> float | None:
         total, count = self._tail[:, member]
@@ -173,8 +173,12 @@ class Watch(keras.callbacks.Callback):
 
 def _mean_loss(model: keras.Model) -> Any:
     """The metric of the mean loss, which Keras' own `train_step` keeps; `None` where there is none."""
-    means = (metric for metric in model.metrics if isinstance(metric, keras.metrics.Mean))
-    return next((metric for metric in means if metric.name == "loss"), None)
+    return next(iter(_mean_losses(model)), None)
+
+
+def _mean_losses(model: keras.Model) -> list[Any]:
+    """Keras' own, and those that a `train_step` of one's own keeps under that name."""
+    return [each for each in model.metrics if isinstance(each, keras.metrics.Mean) and each.name == "loss"]
 
 
 def _sign(model: Any, name: str, mode: str) -> int:

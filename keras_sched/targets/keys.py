@@ -1,6 +1,6 @@
 """The keys of a schedule that are not the optimizer's."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -54,16 +54,19 @@ def check_values(curves: Mapping[str, RowValues], targets: Mapping[Any, Target],
     rows = looked_at(total)
     for target in targets.values():
         curve = curves.get(f"{OBJECT}{target.label}")
-        if curve is not None and any(name == "recurrent_dropout" and _falls(thing) for thing, name in target.places):
-            with_end = np.append(rows, total)  # which the step is compiled for as well
-            _check_never_0(target.label, with_end, np.ravel(curve(with_end)))
-        if curve is None or not any(name == "rate" and isinstance(thing, _DROPOUTS) for thing, name in target.places):
+        if curve is None:
             continue
-        for row, value in zip(rows, np.ravel(curve(rows)), strict=True):
-            if not -_ROUNDING <= value <= 1 + _ROUNDING:
+        if any(name == "rate" and isinstance(thing, _DROPOUTS) for thing, name in target.places):
+            for row, value in _outside(curve, rows, -_ROUNDING, 1 + _ROUNDING):
                 cure = f"For {value:g}% pass {value / 100:g}." if 2 <= value <= 100 else "Pass for example 0.5."
                 expected = f"a rate of dropout lies between 0 and 1, and its schedule does not at batch {row}"
                 raise wrong_value(f"{target.label}={value:g}", expected, cure)
+        if any(name == "recurrent_dropout" and _falls(thing) for thing, name in target.places):
+            with_end = np.append(rows, total)  # the step is compiled for it as well
+            for row, value in _outside(curve, with_end, 2 * _ROUNDING, np.inf):
+                path = "where Keras takes another path"
+                expected = f"beside `dropout` it may not be 0, {path}, and its schedule is at batch {row}"
+                raise wrong_value(f"{target.label}={value:g}", expected, "End, or begin, at 1e-6.")
 
 
 def _falls(cell: Any) -> bool:
@@ -71,13 +74,10 @@ def _falls(cell: Any) -> bool:
     return hasattr(cell, "implementation") and bool(getattr(cell, "dropout", 0))
 
 
-def _check_never_0(label: str, rows: Any, values: Any) -> None:
-    for row, value in zip(rows, values, strict=True):
-        if value <= _ROUNDING:
-            expected = (
-                f"beside `dropout` it may not be 0, where Keras takes another path, and its schedule is at batch {row}"
-            )
-            raise wrong_value(f"{label}={value:g}", expected, "End, or begin, at 1e-6.")
+def _outside(curve: RowValues, rows: Any, low: float, high: float) -> Iterator[tuple[int, float]]:
+    """The rows whose value is not in this range, each with it."""
+    values = np.ravel(curve(rows))
+    yield from ((row, value) for row, value in zip(rows, values, strict=True) if not low <= value <= high)
 
 
 def _named(key: str, model: keras.Model, optimizer: keras.Optimizer) -> Target | None:

@@ -83,12 +83,8 @@ def target_at(label: str, places: list[tuple[Any, str]], model: keras.Model) -> 
 def _check(label: str, thing: Any, attribute: str, value: Any, model: keras.Model) -> None:
     """Refuse an attribute that the step does not read as a number from batch to batch."""
     who = f"`{attribute}` of `{getattr(thing, 'name', type(thing).__name__)}`"
-    draws = isinstance(thing, keras.Layer) and "seed" in signature(type(thing).__init__).parameters
-    if draws and is_number(value) and not value and not hasattr(thing, "seed_generator"):
-        expected = f"{who} is 0, and a {type(thing).__name__} made with 0 has no random numbers"
-        raise wrong_value(repr(label), expected, f"Make it with another, for example `{attribute}=0.1`.")
-    if attribute == "recurrent_dropout" and is_number(value) and not value and getattr(thing, "implementation", 1) == 2:
-        expected = f"{who} is 0, and a cell made with 0 never drops any"
+    if is_number(value) and not value and (lacks := _made_with_0(thing, attribute)):
+        expected = f"{who} is 0, and a {type(thing).__name__} made with 0 {lacks}"
         raise wrong_value(repr(label), expected, f"Make the layer with another, for example `{attribute}=0.1`.")
     if isinstance(value, int) and not isinstance(value, bool):
         expected = f"{who} is the whole number {value}, as sizes are, which are settled when the step is made"
@@ -101,9 +97,19 @@ def _check(label: str, thing: Any, attribute: str, value: Any, model: keras.Mode
         raise wrong_value(repr(label), expected, _meant(attribute, thing, model) or EXAMPLE)
 
 
+def _made_with_0(thing: Any, attribute: str) -> str:
+    """What a layer lacks for ever where the attribute is 0 when it is made."""
+    draws = isinstance(thing, keras.Layer) and "seed" in signature(type(thing).__init__).parameters
+    if draws and not hasattr(thing, "seed_generator"):
+        return "has no random numbers"
+    recurrent = attribute == "recurrent_dropout" and getattr(thing, "implementation", 1) == 2
+    return "never drops any" if recurrent else ""
+
+
 def _listed(thing: Any, model: keras.Model) -> str:
     found = _keys(thing, model)
-    return f"those which can be are {', '.join(f'`{key}`' for key in found)}" if found else "it has none"
+    keys = ", ".join(f"`{key}`" for key in found)
+    return f"what can be scheduled there: {keys}" if found else "nothing there can be scheduled"
 
 
 def _meant(path: str, thing: Any, model: keras.Model) -> str:
