@@ -184,7 +184,9 @@ class ScheduledLoop:
             self.stateless = self.stateless or name == "stateless_apply"
             traced = backend().being_traced((arguments, keywords))
             if traced and not (self.given and backend().being_traced(self.given)):
-                raise _frozen("has its window from outside" if self.given else "calls the optimizer itself")
+                if self.given:
+                    raise _frozen("has its window from outside")
+                raise _frozen("calls the optimizer itself", f"to `s.{name}(...)`")
             return method(*arguments, **keywords)
 
         return called
@@ -265,7 +267,6 @@ class _LoopOptimizer:
 
 
 @speaking_as("scheduled")
-def _frozen(found: str) -> RuntimeError:
-    expected = "the values of the step in which it was compiled would be frozen there"
-    cure = "Use `fit` with `ParamScheduler` (not `train_on_batch`), or pass `s.window()` to `s.apply(...)`."
-    return wrong_state(f"a compiled step that {found}", expected, cure)
+def _frozen(found: str, where: str = "to the step as an argument") -> RuntimeError:
+    cure = f"Use `fit` with `ParamScheduler` (not `train_on_batch`), or pass `s.window()` {where}."
+    return wrong_state(f"a compiled step that {found}", "the values that it has now would be frozen there", cure)

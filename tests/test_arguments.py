@@ -201,6 +201,8 @@ def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
         (lambda: ks.fit_one_cycle(MODEL, [1], epochs=3, step_size=3), "A rate that falls in steps is "),
         (lambda: ks.Triangular(0.1, n_cycles=2, warmup_steps=3), "`combine_scheds` puts a warm-up before another "),
         (lambda: ks.freeze(None, until=2), "`freeze_to(model, n)` counts groups. "),
+        (lambda: ks.SchedCos(0.1, 0, until=2), ""),
+        (lambda: ks.lr_find(None, [1], validation_split=0.1), "Did you mean `validation_data`? "),
         (lambda: ks.sweep(MODEL, [1], epochs=3, param_grid={}), "Did you mean `over`? "),
         (lambda: ks.sweep(MODEL, [1], epochs=3, rates=[0.1]), "For an argument of the recipe pass `over={'lr_max': "),
         (lambda: ks.sweep(MODEL, [1], epochs=3, max_lr=0.1), "For an argument of the recipe pass `over={'lr_max': "),
@@ -331,6 +333,12 @@ def test_a_key_that_cannot_be_is_answered_with_what_can(key, told):
 def test_a_number_for_an_annealer_is_answered_with_a_constant():
     with pytest.raises(TypeError, match=r"`lr=0.01`; it must be an annealer.*`SchedNo\(0.01, 0.01\)`"):
         ks.ParamScheduler({"lr": 0.01})
+
+
+@pytest.mark.parametrize("ends", [(0.01, 0), [0.01, 0]])
+def test_two_numbers_for_an_annealer_are_its_ends(ends):
+    with pytest.raises(TypeError, match=r"which 0.01 is not. Pass for example `SchedCos\(0.01, 0\)`"):
+        ks.ParamScheduler({"lr": ends})
 
 
 @pytest.mark.parametrize("to", [lambda values: 0, lambda: 0])

@@ -164,10 +164,7 @@ class PlainFunction(Annealer):
 
 
 def as_annealer(name: str, sched: Any, typed: Any = None) -> Annealer:
-    """`sched` if it is an annealer, a function of the position as one; raise for anything else.
-
-    `typed` is the whole list that the user gave, if `sched` is one of a list.
-    """
+    """An annealer as it is, a function of the position as one; else raise. `typed` is the list that has it, if any."""
     if isinstance(sched, Annealer):
         return sched
     counts_steps = isinstance(sched, keras.optimizers.schedules.LearningRateSchedule)
@@ -185,7 +182,9 @@ def as_annealer(name: str, sched: Any, typed: Any = None) -> Annealer:
         cure = "Pass `lambda pos: float(schedule(round(pos * n)))`, with n batches in the whole fit."
     elif typed is not None:
         expected = f"each of them is an annealer, or a function of the position, which {shown(sched)} is not"
-        cure = "Pass for example `[SchedCos(0.01, 0), SchedCos(0.1, 0)]`."
+        pair = len(typed) == 2 and all(map(is_number, typed))
+        example = f"SchedCos({', '.join(map(shown, typed))})" if pair else "[SchedCos(0.01, 0), SchedCos(0.1, 0)]"
+        cure = f"Pass for example `{example}`."
     raise wrong_type(f"{name}={received}", expected, cure)
 
 

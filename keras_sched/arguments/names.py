@@ -45,7 +45,7 @@ _OTHERS = {
     **dict.fromkeys(("stop_factor", "early_stop_threshold", "diverge_th"), ("stop_div",)),
     **dict.fromkeys(("suggest", "suggestion", "suggestions"), ("suggest_funcs",)),
     **dict.fromkeys(("plot", "show"), ("show_plot",)),
-    **dict.fromkeys(("val_data", "valid_data", "val_loader"), ("validation_data",)),
+    **dict.fromkeys(("val_data", "valid_data", "val_loader", "validation_split"), ("validation_data",)),
     **dict.fromkeys(
         ("warmup_steps", "num_warmup_steps", "warmup_ratio", "warmup_iters", "warmup_epochs", "warmup_t"),
         ("warmup", "pct_start"),

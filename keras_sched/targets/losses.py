@@ -43,7 +43,8 @@ def of_weight(key: str, output: str, model: keras.Model) -> Target:
 
 def _unknown_output(key: str, output: str, losses: list[tuple[tuple[str, ...], Any]]) -> ValueError:
     names = outputs_of(losses)
-    cure = f"{did_you_mean(output, names)}Pass one of {', '.join(names)}."
+    keys = " or ".join(f"`{key.replace(f'.{output}', f'.{name}', 1)}`" for name in names)
+    cure = f"{did_you_mean(output, names)}Pass {keys}."
     return wrong_value(repr(key), f"the model has no output `{output}` with a loss", cure)
 
 
