@@ -184,9 +184,8 @@ class ScheduledLoop:
             self.stateless = self.stateless or name == "stateless_apply"
             traced = backend().being_traced((arguments, keywords))
             if traced and not (self.given and backend().being_traced(self.given)):
-                if self.given:
-                    raise _frozen("has its window from outside")
-                raise _frozen("calls the optimizer itself", f"to `s.{name}(...)`")
+                found = "has its window from outside" if self.given else "calls the optimizer itself"
+                raise _frozen(found, f", for `s.{name}(window, ...)`")
             return method(*arguments, **keywords)
 
         return called
@@ -234,12 +233,12 @@ class _LoopOptimizer:
             raise wrong_state(found, expected, cure)
 
     def window(self, start: Any) -> tuple[Any, Any]:
+        start = keras.ops.convert_to_tensor(start, dtype="int32")
+        if backend().being_traced(start):
+            raise _frozen("makes its own window")
         if self._window is None:
-            rows = keras.ops.convert_to_tensor(self.inner.table.rows(0, self.loop.steps + 1), dtype="float32")
-            if backend().being_traced(rows):
-                raise _frozen("makes its own window")
-            self._window = rows
-        return (self._window, keras.ops.convert_to_tensor(start, dtype="int32"))
+            self._window = keras.ops.convert_to_tensor(self.inner.table.rows(0, self.loop.steps + 1), dtype="float32")
+        return (self._window, start)
 
     def _read(self, updates: int) -> Values:
         if self.loop.given is not None and backend().compiles:
@@ -267,6 +266,6 @@ class _LoopOptimizer:
 
 
 @speaking_as("scheduled")
-def _frozen(found: str, where: str = "to the step as an argument") -> RuntimeError:
-    cure = f"Use `fit` with `ParamScheduler` (not `train_on_batch`), or pass `s.window()` {where}."
+def _frozen(found: str, then: str = "") -> RuntimeError:
+    cure = f"Use `fit` with `ParamScheduler` (not `train_on_batch`), or make `s.window()` the step's argument{then}."
     return wrong_state(f"a compiled step that {found}", "the values that it has now would be frozen there", cure)

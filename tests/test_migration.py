@@ -350,15 +350,41 @@ def test_keras_own_scheduler_with_a_function_of_the_rate():
     np.testing.assert_allclose(ours.hps["lr"], np.repeat(history.history["learning_rate"], 3), rtol=1e-6)
 
 
-def test_the_function_for_the_very_numbers_of_one_cycle_gives_them(golden):
+def as_torch_counts(*arguments, **named):
     code = re.search(r"(?ms)^(def as_torch_counts.*?\n)\n\n", PAGE)
     names = {"one_cycle": keras_sched.one_cycle}
     exec(code[1], names)  # noqa: S102 - our own page
-    recipe = names["as_torch_counts"](50, 0.1)
+    return names["as_torch_counts"](*arguments, **named)
+
+
+@pytest.mark.parametrize("n", [50, 1000])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({"pct_start": pct} for pct in (0.1, 0.3, 0.5, 0.9)),
+        *({"pct_start": p, "three_phase": True} for p in (0.1, 0.4)),
+    ],
+    ids=str,
+)
+def test_how_far_one_cycle_is_from_it(n, arguments):
+    positions = np.arange(n) / n
+    ours = keras_sched.one_cycle(1.0, div_final=25e4, **arguments)["lr"](positions)
+    theirs = [as_torch_counts(n, 1.0, **arguments)["lr"](pos) for pos in positions]
+    share = arguments["pct_start"]
+    if "three_phase" in arguments:
+        told, shortest = r"three phases `([\d.]+) / k`", min(share, 1 - 2 * share)
+    else:
+        told, shortest = r"at most `([\d.]+) / k`", min(share, 1 - share)
+    most = float(re.search(told, PAGE)[1]) / (shortest * n)
+    assert 0.2 * most < abs(ours - theirs).max() < most
+
+
+def test_the_function_for_the_very_numbers_of_one_cycle_gives_them(golden):
+    recipe = as_torch_counts(50, 0.1)
     for ours, theirs in (("lr", "lr"), ("mom", "momentum")):
         found = [recipe[ours](i / 50) for i in range(50)]
         np.testing.assert_allclose(found, kept("torch", 0, theirs)(golden), rtol=1e-5)
-    recipe = names["as_torch_counts"](50, 0.1, div=10)
+    recipe = as_torch_counts(50, 0.1, div=10)
     wanted = [0.1 * one_cycle_of_torch(i, 50, 1 / 10, 1 / 1e5) for i in range(50)]
     np.testing.assert_allclose([recipe["lr"](i / 50) for i in range(50)], wanted, rtol=1e-5)
 

@@ -1,5 +1,6 @@
 """`sweep`: what it trains, and ranks by, is what separate fits by hand give; and it leaves nothing behind."""
 
+import functools
 import pickle
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -563,3 +564,39 @@ def test_a_step_that_does_not_track_its_loss_is_an_error():
     with pytest.raises(RuntimeError, match=r"does not track its loss; Keras logs 0 in its place. Track it"):
         sweep(model, x, x[:, :1], epochs=2, over={"lr_max": [1e-6, 1e-1]}, show_plot=False, verbose=0)
     assert all(np.array_equal(one, other) for one, other in zip(model.get_weights(), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name"),
+    [
+        (lambda lr: ParamScheduler({"lr": SchedCos(lr, 0)}), "lr"),
+        (lambda rate: ParamScheduler({"lr": SchedCos(rate, 0)}), "rate"),
+        (lambda lr_max: ParamScheduler({"lr": SchedCos(lr_max, 0)}), "lr_max"),
+        (FlatCos, "lr"),
+        (lambda moment: ParamScheduler({"mom": SchedCos(moment, 0)}), None),
+    ],
+)
+def test_the_rate_by_whatever_name(model, start, recipe, name):
+    found = swept(model, start, recipe=recipe, over={name or "moment": [0.1, 0.01]}, epochs=1)
+    assert found.lr == (found.best[name] if name else None)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # where Keras first learns the length
+def test_data_of_unknown_length_with_a_recipe_that_knows_it(model, start):
+    x, y = data()
+
+    def batches():
+        yield from ((x[i : i + BATCH], y[i : i + BATCH]) for i in range(0, len(x), BATCH))
+
+    def tried(**arguments):
+        begin_again(model, start)
+        keras.utils.set_random_seed(3)
+        return sweep(model, batches, epochs=1, shuffle=False, verbose=0, show_plot=False, **arguments)
+
+    with pytest.raises(RuntimeError, match=r"or `recipe=partial\(OneCycle, steps_per_epoch=...\)`"):
+        tried(over={"lr_max": RATES})
+    found = tried(recipe=functools.partial(OneCycle, steps_per_epoch=BATCHES))
+    assert len(found.trials) == 5
+    assert found.lr == found.best["lr_max"]
+    expected = by_hand(model, start, 1, shuffle=False, lr_max=found.lr)
+    assert found.value == pytest.approx(expected["loss"][-1], rel=1e-5)  # the mean of the epoch

@@ -28,11 +28,13 @@ _OTHERS = {
     **dict.fromkeys(("stop", "final", "last"), ("end",)),
     "div_factor": ("div",),
     "final_div_factor": ("div_final",),
-    **dict.fromkeys(("base_momentum", "max_momentum", "cycle_momentum", "momentum", "betas"), ("moms",)),
+    **dict.fromkeys(
+        ("base_momentum", "max_momentum", "max_mom", "min_mom", "cycle_momentum", "momentum", "betas"), ("moms",)
+    ),
     "weight_decay": ("wd",),
     "alpha": ("lr_final", "end"),
     "epochs": ("num_it",),
-    **dict.fromkeys(("n_epoch", "n_epochs", "num_epochs"), ("epochs", "cycle_len")),
+    **dict.fromkeys(("n_epoch", "n_epochs", "num_epochs", "tot_epochs", "cyc_len"), ("epochs", "cycle_len")),
     **dict.fromkeys(("start_epoch", "last_epoch"), ("initial_epoch",)),
     **dict.fromkeys(("t_0", "first_decay_steps", "first_cycle_steps"), ("cycle_len",)),
     **dict.fromkeys(("t_mult", "t_mul"), ("cycle_mult",)),
@@ -93,7 +95,8 @@ _NO_LENGTH = "It has no length: the fit that it is for has one. "
 _IN_CYCLES = "Cycles of some epochs are `SGDR(n_cycles, cycle_len)`. "
 _ELSEWHERE = {
     **dict.fromkeys(
-        ("warmup_lr_init", "warmup_init_lr", "warmup_init", "init_value", "warmup_start_lr"), _FROM_ABOVE_0
+        ("warmup_lr_init", "warmup_init_lr", "warmup_init", "init_value", "warmup_start_lr", "start_factor"),
+        _FROM_ABOVE_0,
     ),
     **dict.fromkeys(("num_stable_steps", "stable"), "The rate is constant in what `warmup` and `decay` leave. "),
     "train_bn": "Set `trainable = False` on each BatchNormalization, and compile: what is frozen before stays so. ",
@@ -109,14 +112,20 @@ _ELSEWHERE = {
         "`combine_scheds` puts a warm-up before another annealer. ",
     ),
     **dict.fromkeys(("eta_min", "lr_min"), "Cycles that end above 0: `combine_scheds` of `SchedCos(lr, end)`. "),
+    "power": "`SchedPoly(start, end, power)` has one. ",
     "anneal_strategy": "It is 'cos'; for straight lines take `combine_scheds` with `SchedLin`. ",
     **dict.fromkeys(("seed", "random_state"), "`keras.utils.set_random_seed` sets it. "),
 }
+_WHERE = (  # an argument of those which it is said of, the names, what there is instead
+    ("train_bn", _OF_FREEZE_TO, "`freeze_to(model, n)` counts groups. "),
+    ("num_it", ("callbacks", "cbs"), "Beside other callbacks: `model.fit(..., callbacks=[LRFinder(), ...])`. "),
+)
 _OF_FIT = {
     "last_epoch": "initial_epoch",
     "start_epoch": "initial_epoch",
     "epochs": "epochs",
     "batch_size": "batch_size",
+    "verbose": "verbose",
 }
 _OF_RECIPES = {
     *("lr_max", "lr_min", "lr_final", "wd", "layer_decay", "div", "div_final", "pct_start", "moms", "three_phase"),
@@ -157,8 +166,9 @@ def _told(lower: str, own: Container[str], others: Collection[str]) -> str:
     if lower in _LENGTHS:
         whole = "`n_cycles` of `cycle_len` epochs" if "cycle_len" in own else "`epochs`"
         return f"Its length is {whole}. " if "epochs" in own or "cycle_len" in own else _NO_LENGTH
-    if lower in _OF_FREEZE_TO and "train_bn" in own:  # it freezes, but not up to a layer
-        return "`freeze_to(model, n)` counts groups. "
+    for argument, names, instead in _WHERE:
+        if argument in own and lower in names:
+            return instead
     return f"Pass `{_OF_FIT[lower]}` to `fit`. " if lower in _OF_FIT else _ELSEWHERE.get(lower, "")
 
 

@@ -62,5 +62,6 @@ class OfKnownLength(Callback):
     def _refuse_length(self, found: str) -> NoReturn:
         cure = f"Pass `{speaker()}(..., steps_per_epoch=...)`, or `steps_per_epoch=` to `fit`."
         if speaker().islower():  # a helper hands it to `fit`, where data of that length are not begun anew
-            cure = "Pass `steps_per_epoch=` and data that repeat, or a callback, as `OneCycle(steps_per_epoch=...)`."
+            own = "`recipe=partial(OneCycle, " if speaker() == "sweep" else "a callback, as `OneCycle("
+            cure = f"Pass `steps_per_epoch=` and data that repeat, or {own}steps_per_epoch=...)`."
         raise wrong_state(found, "it has to know how many batches an epoch has", cure)

@@ -54,8 +54,8 @@ class ShownRate:
         written, vain, self._written, self._in_vain = self._written, self._in_vain and first == 0, None, False
         rate, shown = written or (self.compiled, float(np.float32(self.current())))
         if (vain and rate != shown) or (written and rate > shown and (first is not None or not shown)):
-            meaning = "a write scales the rest" if written else "a write of the compiled rate changes nothing"
-            meaning += "" if shown else ", and no factor leads from 0 to another"
+            scales = f"a write scales the rest, by {rate / shown:.3g}" if shown else "no factor leads from 0 to another"
+            meaning = scales if written else "a write of the compiled rate changes nothing"
             cure = "Leave out the callback that writes it (a `LearningRateScheduler`?), or schedule the rate you want."
             advise(f"a rate of {rate:g} while the schedule is at {shown:g}", meaning, cure)
         return rate / shown if written and shown else 1.0

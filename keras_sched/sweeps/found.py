@@ -75,7 +75,7 @@ class Sweep:
 
     @property
     def lr(self) -> Any:
-        """The best learning rate; `None` where the sweep was not over one."""
+        """The best learning rate (of your own recipe `lr_max`, `lr` or `rate`); `None` if there was none."""
         return self.best.get(self.rate)
 
     @property

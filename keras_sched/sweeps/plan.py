@@ -89,6 +89,14 @@ def grid(over: Any) -> list[dict[str, Any]]:
     return found
 
 
+_RATES = ("lr_max", "lr", "learning_rate", "rate", "max_lr", "base_lr")  # of a recipe of one's own
+
+
+def rates_of(recipe: Any, over: Any = None) -> tuple[str, ...]:
+    """The arguments for rates: of this library's recipes (or a `functools.partial`), else by names in `over`."""
+    return getattr(getattr(recipe, "func", recipe), "by_group", tuple(name for name in _RATES if name in (over or ())))
+
+
 def check_recipe(recipe: Any, over: Any) -> None:
     """Raise where `recipe` makes no schedules, or has no arguments of the names in `over`."""
     expected = "it must be what makes a schedule for each candidate: a class, or a function"
@@ -98,7 +106,7 @@ def check_recipe(recipe: Any, over: Any) -> None:
     if not callable(recipe):
         raise wrong_type(f"recipe={shown(recipe)}", expected, "Pass for example `recipe=OneCycle`.")
     name, parameters = getattr(recipe, "__name__", "recipe"), signature(recipe).parameters
-    given = over if isinstance(over, Mapping) else {getattr(recipe, "by_group", ("lr_max",))[0]: None}
+    given = over if isinstance(over, Mapping) else dict.fromkeys(rates_of(recipe)[:1] or ("lr_max",))
     if isinstance(over, Mapping):
         check_names(over, parameters, having=f"these are arguments of the recipe `{name}`, which has")
     needed = [each.name for each in parameters.values() if each.default is each.empty and each.kind not in _ANY]

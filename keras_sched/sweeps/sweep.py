@@ -27,7 +27,7 @@ from keras_sched.snapshot import Snapshot
 from keras_sched.step.state import is_built
 from keras_sched.sweeps.found import Sweep
 from keras_sched.sweeps.halving import Candidates, Halving
-from keras_sched.sweeps.plan import FINALISTS, check_recipe, grid, rates_around, rounds_of
+from keras_sched.sweeps.plan import FINALISTS, check_recipe, grid, rates_around, rates_of, rounds_of
 from keras_sched.sweeps.shown import Shown
 from keras_sched.sweeps.train import Job, Trainer, said_of
 
@@ -124,7 +124,7 @@ def sweep(
     plan = rounds_of(len(candidates), finalists, rounds, epochs)
     bracketed = over is None and finalists == FINALISTS and len(plan) > 1
     plan = [plan[0], plan[-1]] if bracketed else plan
-    rate = getattr(recipe, "by_group", ("lr_max",))[0]
+    rate, *_ = rates_of(recipe, over) or ("lr_max",)
     found = Sweep([], "loss" if job.monitor is None else job.monitor[0], rate=rate)
     progress = Shown(plan, repeats, verbose)
     try:
@@ -145,8 +145,8 @@ def sweep(
 
 def _suggested(job: Job, cache_dir: Any) -> Candidates:
     """Rates around the one that `lr_find` suggests."""
-    name, *_ = getattr(job.recipe, "by_group", (None,))
-    if name is None:
+    name, *_ = rates_of(job.recipe) or ("",)
+    if not name:
         cure = "Say what to try: `over={'lr_max': [1e-3, 3e-3, 1e-2]}`, with your function's arguments."
         raise wrong_type(f"recipe={shown(job.recipe)}", "which of its arguments is a rate is not known", cure)
     rate = _search(job, cache_dir).lr
