@@ -178,6 +178,39 @@ def test_a_state_that_is_loaded_inside_the_block_says_which_step_comes(windowed:
     np.testing.assert_allclose(s.hps["lr"][-2:], [0.5, 0.4])
 
 
+def test_a_second_block_is_resumed_where_its_beginning_is_set_first() -> None:
+    weight = keras.Variable([0.0])
+
+    def steps(optimizer: keras.Optimizer, count: int) -> None:
+        for _ in range(count):
+            optimizer.apply([keras.ops.ones(1)], [weight])
+
+    def made() -> keras.Optimizer:
+        optimizer = keras.optimizers.SGD(0.5, momentum=0.9)
+        optimizer.build([weight])
+        return optimizer
+
+    whole = made()
+    with scheduled(whole, {"lr": SchedNo(1.0, 1.0)}, steps=6):
+        steps(whole, 6)
+    with scheduled(whole, {"lr": SchedLin(0.4, 0.0)}, steps=4):
+        steps(whole, 2)
+        state = [np.array(keras.ops.convert_to_numpy(each)) for each in whole.variables]
+        at = np.array(keras.ops.convert_to_numpy(weight))
+        steps(whole, 2)
+    expected = float(keras.ops.convert_to_numpy(weight)[0])
+
+    resumed = made()
+    weight.assign(at)
+    resumed.iterations.assign(6)
+    with scheduled(resumed, {"lr": SchedLin(0.4, 0.0)}, steps=4) as s:
+        for variable, value in zip(resumed.variables, state, strict=True):
+            variable.assign(value)
+        steps(resumed, 2)
+    assert float(keras.ops.convert_to_numpy(weight)[0]) == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(s.hps["lr"], [0.4, 0.3, 0.2, 0.1])
+
+
 def test_a_loop_that_should_have_been_resumed_is_said() -> None:
     def loop() -> None:
         model, optimizer = net(), sgd()

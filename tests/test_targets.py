@@ -483,6 +483,7 @@ def test_a_name_that_several_layers_have_in_theirs_is_said():
     [
         ("dropout.rate", "drop_1"),
         ("drop_1.rat", "rate"),
+        ("dropuot.rate", r"`rate` is of drop_1, drop_2\. The layers are"),
         ("head.units", "whole number"),
         ("head.activation", "is no number that can be scheduled"),
         ("body.kernel_regularizer.l3", "l2"),

@@ -62,7 +62,7 @@ def lr_find(
             `steep`, `min_grad`, `inflection`, or your own `f(lrs, losses, num_it) -> (lr, (x, y))`.
         wd: a weight decay for the search.
         validation_data: what the loss of each point is measured on, in place of its batch; as for `model.fit`.
-        groups: the parameter groups, as for `ParamScheduler`.
+        groups: the parameter groups, as for `ParamScheduler`; all rates that it returns are those of the last one.
         repeats: how many searches, from the same weights over the batches that follow. The curve is their median. Data
             that is read once, as a generator is, needs `repeats * num_it` batches.
         cache_dir: an existing folder for the copy of the model's state; `None` keeps it in memory.

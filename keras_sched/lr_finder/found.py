@@ -37,7 +37,7 @@ class Measured:
 
     @property
     def lrs(self) -> NDArray[np.float64]:
-        """The rate of each batch; (N,)."""
+        """The rate of each batch, of several groups the last one's; (N,)."""
         return self.record.lrs
 
     @property
@@ -159,9 +159,7 @@ def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRF
     rise = record.lrs[-1] / record.lrs[-1 - UNSEEN] if len(record.lrs) > UNSEEN else 0.0
     if record.stopped == DATA_ENDED and (any(rates.values()) or (functions and short is None)):
         meaning = "it did not reach the higher rates, so a suggestion may be far too low"
-        cure = (
-            "Pass data that has more batches (`dataset.repeat()`), with `LRFinder` more epochs, or a smaller `num_it=`."
-        )
+        cure = "Pass a smaller `num_it=`, or `dataset.repeat()` (with `LRFinder` more epochs, and no `EarlyStopping`)."
         advise(f"data that ended after {len(record.lrs)} of {record.num_it} batches", meaning, cure)
     elif functions and rise > too_far:
         hidden = f"suggestions do not see the last {UNSEEN} of them, where the rate rises to {rise:.0f} times as much"

@@ -22,11 +22,14 @@ def of_layers(key: str, model: keras.Model) -> Target:
     pattern, _, path = key.partition(".")
     matching = _matching(pattern, layers, model)
     if not matching:
+        able = sorted({layer.name for layer in layers if path in numeric(layer)})
         names = sorted({layer.name for layer in layers if layer is not model})
         weight = f"loss_weights.{path}"
-        meant = did_you_mean(pattern, [*names, weight], dict.fromkeys(("loss_weight", "lossweights"), weight))
+        meant = did_you_mean(pattern, [*(able or names), weight], dict.fromkeys(("loss_weight", "lossweights"), weight))
+        having = f"`{path}` is of {', '.join(able)}. " if able else ""
         expected = f"no layer has a name or path like `{pattern}`"
-        raise wrong_value(repr(key), expected, f"{meant}The layers are {', '.join(names)}; see `model.summary()`.")
+        cure = f"{meant}{having}The layers are {', '.join(names)}; see `model.summary()`."
+        raise wrong_value(repr(key), expected, cure)
     places = [_follow(layer, path) for layer in matching]
     there = [place for place in places if place is not None and hasattr(*place)]
     if not there:
