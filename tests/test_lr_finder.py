@@ -547,7 +547,7 @@ def test_a_fit_that_ends_before_the_search_says_so():
     fit(finder, epochs=3)
     assert (finder.stopped, len(finder.lrs)) == ("data ended", 24)
     np.testing.assert_allclose(finder.lrs, SchedExp(1e-7, 10)(np.arange(24) / 100))
-    with pytest.warns(UserWarning, match=r"ended after 24 of 100 batches.*may be far too low.*with `LRFinder` more epochs"):
+    with pytest.warns(UserWarning, match=r"after 24 of 100.*may be far too low.*with `LRFinder` more epochs"):
         assert finder.suggest(of_two).of_two == finder.lrs[10]  # they do not see the first tenth
 
 
