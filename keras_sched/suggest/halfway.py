@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_sched.suggest.curve import BETA, LONGER, Curve, Suggestion, checked_curve, refuse
+from keras_sched.suggest.curve import BETA, LONGER, Curve, Point, Suggestion, checked_curve, refuse
 
 NUM_IT = 100
 """The length of the searches that the rule was chosen on: how far the smoothed loss lags behind depends on it."""
@@ -52,6 +52,13 @@ def halfway(lrs: Any, losses: Any, num_it: int) -> Suggestion:
     `benchmarks/regret` tells how it was chosen, and how good it is.
     """
     curve = checked_curve("halfway", lrs, losses)
+    with np.errstate(over="ignore", invalid="ignore"):  # a loss may be as high as a number can be
+        point = _point(curve, num_it)
+    return point[0], point
+
+
+def _point(curve: Curve, num_it: int) -> Point:
+    """Half-way down, or below the edge at which the search diverged."""
     enough = len(curve.losses) >= FEWEST
     raw_losses, smoothed = smoothed_anew(curve, num_it) if enough else (curve.losses, curve.losses)
     noise = float(np.median(np.abs(np.diff(raw_losses)))) if enough else 0.0
@@ -59,13 +66,12 @@ def halfway(lrs: Any, losses: Any, num_it: int) -> Suggestion:
     highest = float(smoothed[: lowest + 1].max())
     above = np.flatnonzero(smoothed[:lowest] > (highest + smoothed[lowest]) / 2)
     half = int(above[-1]) + 1 if len(above) else 0
-    if half and _lie_apart(raw_losses[:half], raw_losses[half : lowest + 1], noise):
-        point = curve.at(half)
-    elif smoothed[-1] - highest > noise:
-        point = curve.at(int(np.abs(np.log(curve.lrs / curve.lrs[-1] * BELOW_THE_EDGE)).argmin()))
-    else:
+    falls = half and _lie_apart(raw_losses[:half], raw_losses[half : lowest + 1], noise)
+    rises = smoothed[-1] - highest > noise
+    if not falls and not rises:
         refuse("halfway", "the loss neither falls nor rises by more than its noise", LONGER)
-    return point[0], point
+    below_the_edge = int(np.abs(np.log(curve.lrs / curve.lrs[-1] * BELOW_THE_EDGE)).argmin())
+    return curve.at(half if falls else below_the_edge)
 
 
 def smoothed_anew(curve: Curve, num_it: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,5 +94,4 @@ def smoothed_anew(curve: Curve, num_it: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _lie_apart(before: np.ndarray, after: np.ndarray, noise: float) -> bool:
     """Whether the mean falls by more than chance would have it; `noise` is the deviation of one loss."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(before.mean() - after.mean() > ERRORS * noise * np.sqrt(1 / len(before) + 1 / len(after)))
+    return bool(before.mean() - after.mean() > ERRORS * noise * np.sqrt(1 / len(before) + 1 / len(after)))
