@@ -18,7 +18,7 @@ from keras_sched.table import RowValues, Table
 Scheds = Mapping[str, Any]
 """{hyper-parameter: an annealer, a function of the position, or a list of these, one per parameter group}."""
 
-_MOMENTA = frozenset({"beta_1", "beta_2"})
+_BELOW_1, _UP_TO_1 = frozenset({"beta_1", "beta_2"}), frozenset({"momentum", "rho", "ema_momentum"})
 _LOOKED_AT = 256  # batches whose values are checked before the fit: wrong ones may come late in it
 _ROUNDING = 1e-12  # a formula that ends at 0 may be this far below it
 
@@ -211,10 +211,10 @@ def _refused(attribute: str, values: NDArray[np.float64]) -> Iterator[tuple[NDAr
         name = "a learning rate" if attribute == RATE else f"`{attribute}`"
         below = values < -_ROUNDING
         yield below, f"{name} is at least 0, and its schedule is below", "End it at 0, or above."
-    if attribute in _MOMENTA:
-        outside = (values < -_ROUNDING) | (values >= 1)
+    if attribute in _BELOW_1 | _UP_TO_1:
+        most, high = ("below 1", values >= 1) if attribute in _BELOW_1 else ("at most 1", values > 1 + _ROUNDING)
         cure = f"Pass values as `{attribute}` has them, for example from 0.95 to 0.85."
-        yield outside, f"`{attribute}` is at least 0 and below 1, and its schedule is not", cure
+        yield high | (values < -_ROUNDING), f"`{attribute}` is at least 0 and {most}, and its schedule is not", cure
 
 
 def _positions(rows: NDArray[np.int64], total: int) -> NDArray[np.float64]:

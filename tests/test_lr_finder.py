@@ -282,9 +282,11 @@ def test_halfway_is_what_is_suggested_and_valley_beside_it():
 def test_the_rate_is_the_first_suggestion_that_is_one():
     found = search(suggest_funcs=(minimum, valley), num_it=40)
     assert found.lr == found.minimum
-    with pytest.warns(UserWarning, match="there is none"):
+    with pytest.warns(UserWarning, match="^there is none `lr` is what `minimum` suggests.$"):
         found = search(suggest_funcs=(no_answer, minimum), num_it=40)
     assert (found[0], found.lr) == (None, found.minimum)
+    with pytest.warns(UserWarning, match="^there is none$"):
+        assert search(suggest_funcs=(minimum, no_answer), num_it=40).lr == found.lr
 
 
 def test_without_a_suggestion_there_is_no_rate():
@@ -664,7 +666,7 @@ def test_a_finder_in_a_fit_has_the_fits_progress_bar(capsys):
     [
         (0, NOT_FINITE, r"the loss of batch 0 was not finite.* Look for the reason in the data"),
         (12, DATA_ENDED, r"had no more data, after 12 of 100 batches.* more batches"),
-        (3, DIVERGED, r"exceeded four times its best.* lower rate"),
+        (3, DIVERGED, r"exceeded four times its best.* lower `start_lr`"),
     ],
 )
 def test_a_search_of_too_few_points_says_why_it_ended(count, stopped, said):

@@ -220,6 +220,16 @@ def test_a_batch_that_the_loss_scale_skips_is_no_point():
     assert found.raw_losses[0] not in found.raw_losses[1:]
 
 
+def test_gradients_that_are_finite_at_no_loss_scale_end_the_search():
+    model = compiled(keras.layers.Dense(1))
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(), 2.0**15)
+    model.compile(optimizer, lambda true, predicted: keras.ops.sqrt(0.0 * predicted))  # at 0 the root has no slope
+    with pytest.warns(UserWarning, match=r"not finite \(or its gradients, at any loss scale\)"):
+        found = lr_find(model, *rows(), batch_size=BATCH, num_it=8, show_plot=False, verbose=0)
+    assert (found.stopped, len(found.lrs)) == ("not finite", 0)
+    assert float(optimizer.dynamic_scale) == 2.0**15
+
+
 @pytest.mark.parametrize("size", [2, 5])
 def test_a_model_that_takes_several_batches_in_a_call_is_searched_one_by_one(size, backend):
     if backend == "torch":

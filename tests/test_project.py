@@ -103,7 +103,7 @@ def test_the_readme_has_the_table_of_the_results_that_are_kept():
     assert summary.table(ROOT / "benchmarks" / "results" / "cpu") in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-REGRETS = ["halfway", "sweep", "valley", "default rate", "random rate"]
+REGRETS = ["found.lr", "sweep", "valley", "default rate", "random rate"]
 
 
 def test_the_readme_tells_how_good_the_suggestion_is_as_its_page_does():

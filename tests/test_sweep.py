@@ -3,6 +3,7 @@
 import functools
 import pickle
 import random
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -13,6 +14,7 @@ from runs import Bench, Dies, changes, face, plain_steps, same_bits
 
 from keras_sched import (
     FlatCos,
+    NoSuggestion,
     OneCycle,
     ParamScheduler,
     SchedCos,
@@ -480,6 +482,49 @@ def test_the_bar_ends_where_fewer_candidates_are_left_than_were_planned(capsys):
     assert "23 epochs, as many as 2.3 trainings" in printed
     assert "13/13" in printed
     assert printed.splitlines()[-1] == repr(found)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15's, on PyTorch
+def test_rates_around_a_suggestion_that_is_only_the_second_best_are_told():
+    x, y = data()
+    with pytest.warns(UserWarning, match="halfway") as told:
+        found = sweep(mlp(adam()), x, 1e9 * y, epochs=1, **QUIET)
+    suggested, around = (str(each.message) for each in told if "halfway" in str(each.message))
+    assert re.search(r"^`halfway` suggests nothing: .* higher rate \(`end_lr`\)\. `lr` is what `valley`", suggested)
+    rate = np.median([trial.arguments["lr_max"] for trial in found.trials if trial.round == 1])
+    assert re.search(rf"^`sweep` received `over=None`; .* around {rate:.2g}, .*pass `over={{'lr_max': \[", around)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15's, on PyTorch
+def test_a_search_without_a_suggestion_is_an_error():
+    x, y = data()
+    with (
+        pytest.warns(UserWarning, match="the loss of batch 0 was not finite"),
+        pytest.raises(NoSuggestion, match=r"`sweep` has no rate to begin with.*`over={'lr_max': \["),
+    ):
+        sweep(mlp(adam()), x, np.nan * y, epochs=1, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [
+        ([1e-5, 1e-4, 0.01], "The best rate is the highest that was tried: a higher one may be better.\n"),
+        ([0.01, 1e30], "The best rate is the lowest that was tried: a lower one may be better.\n"),
+        ([1e-5, 0.01, 1e30], ""),
+        ([0.01], ""),
+        ([slice(1e-4, 0.01), 0.01], ""),
+    ],
+)
+def test_a_best_rate_at_the_edge_is_told(rates, said, capsys):
+    found = sweep(mlp(adam()), *data(), epochs=2, **QUIET | {"over": {"lr_max": rates}, "verbose": 2})
+    assert found.lr == 0.01 or not said
+    assert capsys.readouterr().out.endswith(f"\n{said}{found!r}\n")
+
+
+def test_without_a_rate_there_is_no_edge_to_tell(capsys):
+    arguments = {"over": {"pct_start": [0.2, 0.3]}, "recipe": functools.partial(OneCycle, 0.01), "verbose": 2}
+    sweep(mlp(adam()), *data(), epochs=2, **QUIET | arguments)
+    assert "The best rate" not in capsys.readouterr().out
 
 
 def test_a_sweep_pickles_prints_and_draws(model, start):

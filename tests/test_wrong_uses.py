@@ -237,6 +237,14 @@ IN_FIT = {
         lambda: fit(ParamScheduler({"mom": ks.SchedNo(1.5, 0)})),
         "`mom=1.5`; `beta_1` is at least 0 and below 1, and its schedule is not at batch 0",
     ),
+    "SGD's momentum above one": (
+        lambda: fit(ParamScheduler({"mom": SchedLin(0.9, 1.1)}), optimizer=sgd(momentum=0.9)),
+        "`momentum` is at least 0 and at most 1, and its schedule is not at batch 5",
+    ),
+    "a negative rho": (
+        lambda: fit(ParamScheduler({"rho": SchedLin(0.9, -0.1)}), optimizer=keras.optimizers.RMSprop()),
+        "`rho` is at least 0 and at most 1",
+    ),
     "a second moment of one": (lambda: fit(ParamScheduler({"beta_2": ks.SchedNo(1.0, 0)})), "beta_2=1"),
     "rates below zero in a loop": (lambda: looped({"lr": SchedLin(-0.1, 0.1)}), "lr=-0.1"),
     "momentum of Adam": (lambda: fit(ParamScheduler({"momentum": LIN})), "Did you mean `mom`?"),

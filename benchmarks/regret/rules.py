@@ -7,10 +7,19 @@ import numpy as np
 
 from benchmarks.regret.regrets import DEFAULT_RATES, NUM_IT, Rule, Search
 from keras_sched import halfway, inflection, min_grad, minimum, slide, steep, valley
+from keras_sched.errors import NoSuggestion
 
 
 def _of(suggest: Callable[..., Any]) -> Rule:
     return lambda search: suggest(*search.seen, NUM_IT)[0]
+
+
+def by_default(search: Search) -> Any:
+    """The `lr` of what `lr_find` returns: of its two suggestions by default, the first that has an answer."""
+    try:
+        return _of(halfway)(search)
+    except NoSuggestion:
+        return _of(valley)(search)
 
 
 def between_minimum_and_steep(search: Search) -> float:
@@ -37,6 +46,7 @@ def around_halfway(count: int, factor: float) -> Rule:
 
 
 RULES: dict[str, Rule] = {
+    "found.lr": by_default,
     "halfway": _of(halfway),
     "minimum": _of(minimum),
     "slide": _of(slide),

@@ -165,10 +165,12 @@ def search_found(record: Record, functions: Sequence[SuggestionFunction]) -> LRF
         hidden = f"suggestions do not see the last {UNSEEN} of them, where the rate rises to {rise:.0f} times as much"
         cure = "Pass `num_it=100`, or a smaller range of rates."
         advise(f"a search of {record.num_it} batches", f"{hidden}, so one may be far too low", cure)
+    named = [name for name, rate in rates.items() if rate is not None]
+    instead = f" `lr` is what `{named[0]}` suggests." if named and named[0] != next(iter(rates)) else ""
     for reason, whose in reasons.items():
         verb = "suggests" if len(whose) == 1 else "suggest"
         told = reason if short is None else f"{' and '.join(whose)} {verb} nothing: {reason}"
-        warnings.warn(told, UserWarning, stacklevel=4)  # past `speaking_as`
+        warnings.warn(told + instead, UserWarning, stacklevel=4)  # past `speaking_as`
     return _found(tuple(rates), rates, {"record": record, "points": points, "spread": spread})
 
 

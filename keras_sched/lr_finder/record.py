@@ -26,10 +26,10 @@ _SAID = {
     ALL_RUN: ("all {num_it} batches were run", "Search over more batches: `num_it` is 100 by default."),
     DIVERGED: (
         "the smoothed loss exceeded four times its best after {points} of {num_it} batches",
-        "Search from a lower rate (`start_lr`); where the loss is noisy, with `stop_div=False` or `validation_data=`.",
+        "Where the loss is noisy, pass larger batches, `validation_data=` or `stop_div=False`; else lower `start_lr`.",
     ),
     NOT_FINITE: (
-        "the loss of batch {points} was not finite, and is dropped",
+        "the loss of batch {points} was not finite (or its gradients, at any loss scale), and is dropped",
         "Look for the reason in the data and the loss, or search from a lower rate (`start_lr`).",
     ),
     DATA_ENDED: (

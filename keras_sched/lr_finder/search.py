@@ -22,7 +22,7 @@ from keras_sched.updates import check_used
 
 LEAST = 6
 """The fewest batches of a search, as in fastai."""
-_SKIPPED = 100
+_SKIPPED = 50  # in a row: halved as often, a loss scale is too small for any gradient
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -65,7 +65,7 @@ class Search(Scheduler):
 
     def most_batches(self, model: keras.Model) -> int:
         """How many batches there can be at most. A loss scale that is too large is halved at each one it skips."""
-        skipped = _SKIPPED if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) else 0
+        skipped = 2 * _SKIPPED if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) else 0
         return (self.num_it + skipped) * self.repeats
 
     @property
@@ -94,9 +94,12 @@ class Search(Scheduler):
         with self._hook() as fit:
             self.run += 1
             check_used(fit)
-            if self._finished or not self._has_trained():
+            if self._finished:
                 return
-            self._waiting.append(self._loss(logs))
+            self._skipped = 0 if self._has_trained() else self._skipped + 1
+            if 0 < self._skipped < _SKIPPED:
+                return
+            self._waiting.append(np.nan if self._skipped else self._loss(logs))
             last = len(self._recorder.raw) + len(self._waiting) == self.num_it
             self._take(0 if last else self._lag)
             if self._recorder.stopped is not None:
@@ -123,11 +126,10 @@ class Search(Scheduler):
         self._curves: list[SearchLosses] = []
         self._recorder = Recorder(self.num_it, stop_div=self.stop_div)
         self._waiting: list[Any] = []  # losses that were not read yet
-        self.run = self._before = 0  # batches
+        self.run = self._before = self._skipped = 0  # batches
         self._trained = 0  # of this search
         self._counted: int | None = None
-        self._lag = 1
-        self._finished = False
+        self._lag, self._finished = 1, False
 
     def _prepare(self, fit: ScheduledFit) -> None:
         model = fit.model
@@ -153,7 +155,6 @@ class Search(Scheduler):
         self._copy(fit)
 
     def _copy(self, fit: ScheduledFit) -> None:
-        """Copy what the search will change."""
         if self.snapshot is not None:
             self.snapshot.take()
 
@@ -204,8 +205,7 @@ class Search(Scheduler):
         fit.end_epoch()
         backend().attach_state(fit.model)
         self.snapshot.rewind()
-        self._counted = self._steps_taken()
-        self._trained = 0
+        self._counted, self._trained, self._skipped = self._steps_taken(), 0, 0
         fit.begin_epoch(None)
 
     def _close(self) -> None:

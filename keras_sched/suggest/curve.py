@@ -41,7 +41,7 @@ def points_seen(lrs: Any, losses: Any, num_it: int) -> tuple[Any, Any]:
     return lrs[seen], losses[seen]
 
 
-LONGER = "Search over more batches (`num_it`)."
+LONGER = "Search over more batches: `lr_find(..., num_it=300)`."
 LOWER = "Search from a lower rate (`start_lr`); if it rises there too, look for a fault in the model or its loss."
 HIGHER = "Search up to a higher rate (`end_lr`), and check that the model has weights to train."
 STEADIER = "Search several times for a steadier curve (`repeats=3`), or ask `halfway`."

@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_sched.sweeps.found import Sweep, Trial
+from keras_sched.errors import is_number
+from keras_sched.sweeps.found import TRAINED, Sweep, Trial
 from keras_sched.sweeps.plan import Round
 
 
@@ -49,8 +50,19 @@ class Shown:
         if self._verbose == 1 and self._done:
             self._bar.target = self._done  # fewer than planned, where some diverged
             self._bar.update(self._done, self._values, finalize=True)
-        self._say(repr(found))
+        self._say(f"{_edge(found)}{found!r}")
 
     def _say(self, text: str) -> None:
         if self._verbose:
             print(text)  # noqa: T201 - part of the bar
+
+
+def _edge(found: Sweep) -> str:
+    """What to say where the best rate is the highest or the lowest of several."""
+    tried: list[Any] = [trial.arguments.get(found.rate) for trial in found.trials]
+    if not all(map(is_number, tried)) or all(trial.ended != TRAINED for trial in found.trials):
+        return ""
+    for edge, side, further in ((min(tried), "lowest", "lower"), (max(tried), "highest", "higher")):
+        if found.lr == edge and min(tried) < max(tried):
+            return f"The best rate is the {side} that was tried: a {further} one may be better.\n"
+    return ""

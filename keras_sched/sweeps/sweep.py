@@ -12,6 +12,7 @@ from keras_sched.arguments import check_cache_dir, names_checked
 from keras_sched.callbacks import OneCycle, Scheduler
 from keras_sched.errors import (
     NoSuggestion,
+    advise,
     check_compiled,
     check_data_given,
     check_whole,
@@ -149,12 +150,16 @@ def _suggested(job: Job, cache_dir: Any) -> Candidates:
     if not name:
         cure = "Say what to try: `over={'lr_max': [1e-3, 3e-3, 1e-2]}`, with your function's arguments."
         raise wrong_type(f"recipe={shown(job.recipe)}", "which of its arguments is a rate is not known", cure)
-    rate = _search(job, cache_dir).lr
+    found = _search(job, cache_dir)
+    rate = found.lr
     if rate is None:
         raise NoSuggestion(
             f"`{speaker()}` has no rate to begin with, since `lr_find` suggests none. "
             f"Say what to try: `over={{'{name}': [1e-4, 1e-3, 1e-2]}}`."
         )
+    if found.halfway is None:
+        meaning = f"the rates that it tries lie around {rate:.2g}, which `halfway` does not stand for"
+        advise("over=None", meaning, f"To choose them pass `over={{'{name}': [1e-4, 1e-3, 1e-2]}}`.")
     return [{name: each} for each in rates_around(rate)]
 
 
