@@ -69,7 +69,7 @@ def _point(curve: Curve, num_it: int) -> Point:
     falls = half and _lie_apart(raw_losses[:half], raw_losses[half : lowest + 1], noise)
     rises = smoothed[-1] - highest > noise
     if not falls and not rises:
-        cure = f"{LONGER.removesuffix('.')}, or up to a higher rate (`end_lr`)."
+        cure = f"{LONGER.removesuffix('.')}, and where it did not diverge, up to a higher rate (`end_lr`)."
         refuse("halfway", "the loss neither falls nor rises by more than its noise", cure)
     below_the_edge = int(np.abs(np.log(curve.lrs / curve.lrs[-1] * BELOW_THE_EDGE)).argmin())
     return curve.at(half if falls else below_the_edge)
