@@ -112,10 +112,10 @@ from keras_sched import fine_tune, fit_one_cycle, freeze, lr_find, unfreeze
 net = globals().get("inner", model)
 layers = [[net.get_layer("hidden")], [net.get_layer("head")]]
 sizes = {"batch_size": BATCH // world, "shuffle": False}
-lr_find(model, x, y, num_it=20, show_plot=False, **sizes)
+lr_find(model, x, y, num_it=20, suggest_funcs=(), show_plot=False, **sizes)
 check("the search")
 freeze(model, groups=layers)
-lr_find(model, x, y, num_it=20, show_plot=False, **sizes)
+lr_find(model, x, y, num_it=20, suggest_funcs=(), show_plot=False, **sizes)
 check("the search with the body frozen")
 fit_one_cycle(model, x, y, epochs=1, lr_max=0.1, **sizes)
 check("one cycle with the body frozen")
