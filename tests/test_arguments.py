@@ -164,6 +164,7 @@ def test_a_name_typed_by_habit_is_answered_with_ours(call, meant):
         ),
         (lambda: ks.OneCycle(0.1, last_epoch=-1), "Pass `initial_epoch` to `fit`. "),
         (lambda: ks.OneCycle(0.1, epochs=3), "Pass `epochs` to `fit`. "),
+        (lambda: ks.scheduled(None, {}, epochs=3), "Did you mean `steps`? In batches. "),
         (
             lambda: ks.OneCycle(0.1, final_div_factor=1e4),
             f"Did you mean `div_final`? {_NOTES['final_div_factor']}",

@@ -515,6 +515,14 @@ def test_what_cannot_be_scheduled_is_said_before_the_first_batch(key, says):
     assert oracle.largest_difference(before, weights(model)) == 0
 
 
+@pytest.mark.parametrize("key", ["kl_share", "vae.kl_share"])
+def test_a_models_own_attribute_is_named_with_the_model(key):
+    model = make()
+    model.kl_share = 1.0
+    with pytest.raises(ValueError, match=r"`\(model, 'kl_share'\)`"):
+        oracle.fit(model, [ParamScheduler({key: RISING})])
+
+
 def test_an_output_without_what_is_scheduled_of_it():
     with pytest.raises(ValueError, match=r"Did you mean `loss_weights\.second`"):
         fit_two(two_heads(), [ParamScheduler({"second": RISING})])

@@ -224,6 +224,10 @@ IN_FIT = {
     "one thing by two names": (lambda: fit(ParamScheduler({"lr": LIN, "learning_rate": LIN})), "learning_rate"),
     "one thing by two callbacks": (lambda: fit(OneCycle(0.1), FlatCos(0.1)), "another callback"),
     "momentum where there is none": (lambda: fit(ParamScheduler({"mom": LIN}), optimizer=sgd()), "momentum=0.9"),
+    "an optimizer that the model does not apply": (
+        lambda: fit(OneCycle(0.1, optimizer=keras.optimizers.Adam(name="other"))),
+        "the optimizer `other`, which",
+    ),
     "moms where there is none": (lambda: fit(OneCycle(0.1, moms=(0.9, 0.8, 0.9)), optimizer=sgd()), "momentum"),
     "a rate that falls below zero": (
         lambda: fit(ParamScheduler({"lr": SchedLin(0.1, -0.3)})),

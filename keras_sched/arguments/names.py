@@ -33,7 +33,7 @@ _OTHERS = {
     ),
     "weight_decay": ("wd",),
     "alpha": ("lr_final", "end"),
-    "epochs": ("num_it",),
+    "epochs": ("num_it", "steps"),
     **dict.fromkeys(("n_epoch", "n_epochs", "num_epochs", "tot_epochs", "cyc_len"), ("epochs", "cycle_len")),
     **dict.fromkeys(("start_epoch", "last_epoch"), ("initial_epoch",)),
     **dict.fromkeys(("t_0", "first_decay_steps", "first_cycle_steps"), ("cycle_len",)),

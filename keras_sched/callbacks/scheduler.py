@@ -16,7 +16,7 @@ from keras_sched.errors import advise, check_compiled, check_free, speaking_as, 
 from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost, is_object
 from keras_sched.step import InnerOptimizer, ScheduledFit, Target
-from keras_sched.targets import check_values, columns_of, targets_of
+from keras_sched.targets import check_optimizer, check_values, columns_of, targets_of
 from keras_sched.updates import check_updates
 
 if TYPE_CHECKING:
@@ -231,6 +231,7 @@ class Scheduler(OfKnownLength):
     def _scheduled_optimizer(self, model: keras.Model) -> keras.Optimizer:
         if self.optimizer is not None:
             check_free(self.optimizer)
+            check_optimizer(self.optimizer, model, [model.optimizer, *innermost(model.optimizer)])
             return self.optimizer
         check_compiled(model)
         check_free(model.optimizer)

@@ -127,15 +127,13 @@ class LRFound(Measured):
         return png(lambda ax: self.plot(ax=ax))
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th>{name}</th><td>{_shown(lr)}</td></tr>" for name, lr in self._told().items())
+        told = {name: _shown((getattr(self, name), self.spread[name])) for name in self._fields}
+        rows = "".join(f"<tr><th>{name}</th><td>{rate}</td></tr>" for name, rate in told.items())
         picture = base64.b64encode(self._repr_png_()).decode()
         return (
             f"<table>{rows}</table><p>{html.escape(self.record.why)}</p>"
             f'<img alt="loss over learning rate" src="data:image/png;base64,{picture}">'
         )
-
-    def _told(self) -> dict[str, tuple[float | None, Spread | None]]:
-        return {name: (getattr(self, name), self.spread[name]) for name in self._fields}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _found, (self._fields, dict(zip(self._fields, self, strict=True)), vars(self))

@@ -118,7 +118,7 @@ def _meant(key: str, model: keras.Model) -> list[str]:
         *(f"`loss_weights.{output}`" for output in weights),
         *(f"`loss.{name}`" for name in of_losses),
         *(f"`{layer.name}.rate`" for layer in rates),
-        *(f"`{layer.name}.{name}`" for layer in layers),
+        *(f"`(model, {name!r})`" if layer is model else f"`{layer.name}.{name}`" for layer in layers),
         *(f"`{name}`" for name in get_close_matches(key, variables, n=1, cutoff=0.75)),
     ]
 

@@ -22,11 +22,12 @@ def of_layers(key: str, model: keras.Model) -> Target:
     pattern, _, path = key.partition(".")
     matching = _matching(pattern, layers, model)
     if not matching:
-        able = sorted({layer.name for layer in layers if path in numeric(layer)})
+        able = sorted({layer.name for layer in layers if path in numeric(layer) and layer is not model})
         names = sorted({layer.name for layer in layers if layer is not model})
         weight = f"loss_weights.{path}"
         meant = did_you_mean(pattern, [*(able or names), weight], dict.fromkeys(("loss_weight", "lossweights"), weight))
         having = f"`{path}` is of {', '.join(able)}. " if able else ""
+        having += f"The model's own is `(model, {path!r})`. " if path in numeric(model) else ""
         expected = f"no layer has a name or path like `{pattern}`"
         cure = f"{meant}{having}The layers are {', '.join(names)}; see `model.summary()`."
         raise wrong_value(repr(key), expected, cure)
