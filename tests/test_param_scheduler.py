@@ -293,6 +293,13 @@ def test_a_loop_over_callbacks_that_schedules_nothing_is_said(model):
         loop.on_train_end()
 
 
+@pytest.mark.parametrize("epochs", [{"epochs": 0}, {"epochs": 2, "initial_epoch": 2}])
+def test_a_fit_without_an_epoch_is_said(model, epochs):
+    with pytest.warns(UserWarning, match="`ParamScheduler` received `a fit without a batch`; nothing was scheduled"):
+        history = model.fit(*data(), callbacks=[ParamScheduler(FALLING)], verbose=0, **epochs)
+    assert history.epoch == []
+
+
 def test_the_count_goes_on_from_the_initial_epoch(model):
     ours = ParamScheduler(FALLING)
     fit(model, [ours], EPOCHS, initial_epoch=1)

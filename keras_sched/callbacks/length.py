@@ -46,10 +46,10 @@ class OfKnownLength(Callback):
         self._batches = batches = (epochs - self.first_epoch) * int(self._steps or 0)
         total = self.total_steps
         if total is None:
-            if not batches:
+            if not batches and self._parameters().get("epochs") != 0:
                 self._refuse_length("a fit of unknown length")
             self._check_epochs(epochs)
-            return batches
+            return max(batches, 1)
         if total < batches:
             meaning = f"this fit has {batches} batches: from batch {total} on, all train at the schedule's last value"
             cure = f"Pass `total_steps={batches}`, or leave it out, if you did not mean that."
