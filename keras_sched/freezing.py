@@ -8,7 +8,7 @@ import keras
 
 from keras_sched.arguments import names_checked
 from keras_sched.errors import speaker, speaking_as, wrong_state, wrong_value
-from keras_sched.groups import Groups, check_built, most_groups, resolve_groups
+from keras_sched.groups import Groups, check_built, most_groups, resolve_groups, tell_of_frozen_by_hand
 from keras_sched.step import ScheduledFit, trained_set
 
 # What each model was last divided into, kept outside of it: a model is saved and copied as if there were no groups.
@@ -68,7 +68,8 @@ def freeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool =
 def unfreeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True) -> None:
     """Let every parameter group train, as fastai's `Learner.unfreeze`; arguments and errors as in `freeze_to`.
 
-    Without `groups` that is all that can train, also what was frozen by hand (for one, the kernels under Keras' LoRA).
+    Without `groups` that is all that can train, also what was frozen by hand (for one, the kernels under Keras' LoRA):
+    after `freeze` a warning names it.
 
     Example:
         >>> import keras
@@ -120,8 +121,7 @@ def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool
     ScheduledFit.end_of(model, left=True)
     divided = [trained_set.can_train(model)] if everything else _divide(model, groups)
     start = _start(n, len(divided))
-    frozen = {id(variable) for group in divided[:start] for variable in group}
-    training = {id(variable) for group in divided[start:] for variable in group}
+    frozen, training = ({id(each) for group in part for each in group} for part in (divided[:start], divided[start:]))
     norms: dict[int, bool] = {}
     for norm in trained_set.batch_norms(model):
         weights = {id(weight) for weight in norm.weights}
@@ -129,6 +129,7 @@ def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool
         if norms[id(norm)] and weights & frozen:
             training |= weights
     new = trained_set.new_optimizer(model) if model.compiled and model.optimizer is not None else None
+    tell_of_frozen_by_hand(model, trained_set.can_train(model), training)
     changed = trained_set.set_trained(model, training, norms)
     if groups is not None:
         DIVIDED[model] = groups

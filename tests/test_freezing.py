@@ -212,7 +212,25 @@ def test_unfreezing_trains_also_what_was_frozen_by_hand():
     assert len(training(model)) == 8
     model.get_layer("a").trainable = False
     freeze(model, groups=[["norm", "/b/"], ["head"]])
+    with pytest.warns(UserWarning, match=r"what was frozen by hand trains again: `net/a/kernel`, `net/a/bias`\. Set"):
+        unfreeze(model)
+    assert len(training(model)) == 8
+
+
+def test_what_was_frozen_by_hand_is_named_before_it_trains():
+    model = compiled("adam")
+    freeze(model)
+    model.get_layer("b").trainable = False  # frozen already: nothing was frozen by hand
+    model.get_layer("head").trainable = False
+    optimizer = model.optimizer
+    with pytest.raises(UserWarning, match=r"`freeze_to` .* what was frozen by hand trains again: `net/head/kernel`"):
+        freeze_to(model, -1)  # warnings are errors in these tests
+    assert not any("head" in name for name in training(model))
+    assert model.optimizer is optimizer
+    model.get_layer("head").trainable = True
     unfreeze(model)
+    model.get_layer("a").trainable = False
+    unfreeze(model)  # nothing was frozen but this: it is meant
     assert len(training(model)) == 8
 
 

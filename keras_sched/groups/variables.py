@@ -128,7 +128,7 @@ def _matching(pattern: str, universe: Sequence[keras.Variable], number: int) -> 
         expected = f"in group {number} that is no regular expression, as is searched for in a variable's path: {error}"
         raise wrong_value(received, expected, f"Pass for example `{re.escape(pattern.strip('*'))!r}`.") from error
     if not found:
-        cure = f"Pass one that does; the variables are called {_paths(universe)}."
+        cure = f"Pass one that does; the variables are called {paths(universe)}."
         raise wrong_value(received, f"in group {number} that pattern matches no variable", cure)
     return found
 
@@ -162,12 +162,12 @@ def _check_once(
     doubled = [variable for variable in single if len(homes.get(id(variable), [])) > 1]
     if doubled:
         first, second, *_ = homes[id(doubled[0])]
-        expected = f"groups {first} and {second} both have {_paths(doubled)}, and a variable is in one group only"
+        expected = f"groups {first} and {second} both have {paths(doubled)}, and a variable is in one group only"
         narrower = f"Narrow one of them down, for example to the pattern `{_prefix(doubled[0])!r}`"
         raise wrong_value(received, expected, f"{narrower}, or put both in one group.")
     missing = [variable for variable in needed if id(variable) not in homes]
     if missing:
-        expected = f"no group has {_paths(missing)}, and every variable that trains is in one"
+        expected = f"no group has {paths(missing)}, and every variable that trains is in one"
         cure = f"Add them to a group, for example as the pattern `{_prefix(missing[0])!r}`, or freeze them."
         raise wrong_value(received, expected, cure)
 
@@ -176,7 +176,8 @@ def _prefix(variable: keras.Variable) -> str:
     return "^" + re.escape(variable.path.rpartition("/")[0] + "/")
 
 
-def _paths(variables: Sequence[keras.Variable]) -> str:
+def paths(variables: Sequence[keras.Variable]) -> str:
+    """The paths of variables, in an error or a warning."""
     shown = ", ".join(f"`{variable.path}`" for variable in islice(variables, _SHOWN))
     more = f" and {len(variables) - _SHOWN} more, the last of them `{variables[-1].path}`"
     return shown + (more if len(variables) > _SHOWN else "")
