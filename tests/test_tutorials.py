@@ -114,6 +114,7 @@ def test_an_address_that_comes_changes_and_goes(make):
     known = with_address(notebook, name, "https://github.com/someone/keras-sched")
     first, line = "".join(known["cells"][0]["source"]), "".join(notebooks.code_cells(known)[0]["source"])
     assert f"/github/someone/keras-sched/blob/main/tutorials/{name})\n\n# " in first
+    assert "where it is missing. A backend" in first
     assert line.endswith('    %pip install -q "keras-sched @ git+https://github.com/someone/keras-sched"')
     moved = with_address(known, name, "https://github.com/other/keras-sched")
     assert "someone" not in "".join(moved["cells"][0]["source"]) + "".join(notebooks.code_cells(moved)[0]["source"])

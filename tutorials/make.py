@@ -98,6 +98,10 @@ def _save(name: str, figure: Figure, digest: str, dpi: int = 100) -> None:
     plt.close(figure)
 
 
+CLONE = ", from the clone that this notebook is in"
+"""What a notebook says of the line that installs, while that has no address."""
+
+
 def install_line(repository: str | None) -> str:
     """What the first code cell of a notebook types where the package is missing."""
     return "%pip install -q .." if repository is None else f'%pip install -q "keras-sched @ git+{repository}"'
@@ -120,7 +124,9 @@ def with_address(notebook: dict[str, Any], name: str, repository: str | None) ->
     if lines[0].startswith("[![Open in Colab]"):
         lines = lines[2:]
     marked = badge(repository, name)
-    first = {**first, "source": "\n".join([marked, "", *lines] if marked else lines).splitlines(keepends=True)}
+    text = "\n".join([marked, "", *lines] if marked else lines)
+    text = re.sub(f"(where it is missing)({CLONE})?", rf"\1{'' if repository else CLONE}", text)
+    first = {**first, "source": text.splitlines(keepends=True)}
     code = next(cell for cell in cells if cell["cell_type"] == "code")
     source = re.sub(r"(?m)^    %pip install .*$", lambda _: f"    {install_line(repository)}", "".join(code["source"]))
     changed = {**code, "source": source.splitlines(keepends=True)}

@@ -84,7 +84,7 @@ class Triangular(RecipeScheduler):
 
     Args:
         lr_min: the rate at which each cycle begins and ends, in any of the forms that `OneCycle` takes.
-        lr_max: the first cycle's peak, in any of these forms.
+        lr_max: each cycle's peak, unless `mode` lowers it, in any of these forms.
         n_cycles, mode, gamma: as for `triangular`.
         wd, optimizer, total_steps, steps_per_epoch, groups, momentum_correction, layer_decay: as for `OneCycle`.
 

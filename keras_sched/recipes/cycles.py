@@ -72,7 +72,7 @@ def triangular(
 
     Args:
         lr_min: the rate at which each cycle begins and ends, at least 0; a number, or one per parameter group.
-        lr_max: the first cycle's peak, at least `lr_min`; the same.
+        lr_max: each cycle's peak, unless `mode` lowers it, at least `lr_min`; the same.
         n_cycles: how many cycles, above 0. Where it is not whole, the last one is cut off at the end of training:
             4.5 cycles end at a peak.
         mode: `"triangular"`; `"triangular2"` (each cycle half as high as the one before); or `"exp_range"`.

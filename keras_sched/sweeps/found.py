@@ -45,7 +45,9 @@ class Sweep:
     """What `sweep` returns. It pickles, and a notebook shows it as a table.
 
     Args:
-        trials: every training, in the order of rounds and candidates.
+        trials: every training, in the order of rounds and candidates: a `Trial` each, with `arguments`, `round` (from
+            1), `epochs`, `values` (the monitored value of each epoch), `value` (what it is ranked by) and `ended`
+            ("trained", "diverged", "not finite" or "worker died").
         monitor: the name of the value that they are ranked by.
         lower_is_better: whether the lowest is the best.
         rate: the recipe's argument for the learning rate.

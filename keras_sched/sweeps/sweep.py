@@ -74,7 +74,8 @@ def sweep(
             {hyper-parameter: annealer}, as `one_cycle` does.
         finalists: how many candidates the last round has, at least 1.
         rounds: how many rounds there are, at least 1. Each is about ten times as long as the one before it; where
-            `epochs` are too few for that there are fewer. One round trains all candidates for all `epochs`.
+            `epochs` are too few for that there are fewer. One round trains all candidates for all `epochs`. Without
+            `over` and `finalists` only the first and the last of them are run.
         repeats: how often each is trained in a round, with other random numbers each time, also for the order of the
             batches (up to Keras 3.15: from 3.16 on Keras shuffles arrays by the epoch alone); the median counts.
         monitor: what decides: a name that is logged at an epoch's end, or `(name, "min")`, `(name, "max")` where Keras
