@@ -140,8 +140,11 @@ def learning_rates(
     check_rate(argument, value)
     if isinstance(value, Mapping):
         recipe = any(map(callable, value.values()))
-        expected = f"it must be a learning rate, and this is {'a recipe' if recipe else 'a dictionary of arguments'}"
-        cure = "Pass the recipe to `ParamScheduler`." if recipe else "Unpack it: `**` before it."
+        kind, cure = "a dictionary", "Pass a list of rates, and the layers or name patterns of each group as `groups=`."
+        if recipe or argument in value:
+            kind = "a recipe" if recipe else "a dictionary of arguments"
+            cure = "Pass the recipe to `ParamScheduler`." if recipe else "Unpack it: `**` before it."
+        expected = f"it must be a learning rate, and this is {kind}"
         raise wrong_type(f"{argument}={shown(value)}", expected, cure)
     rates = [float(rate) if getattr(rate, "shape", None) == () else rate for rate in _spread(value, groups, argument)]
     for rate in rates:

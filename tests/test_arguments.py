@@ -377,6 +377,7 @@ TRIED = ks.Sweep([Trial({"lr_max": 0.1}, 1, 1, (0.5,))])
         (lambda: ks.OneCycle(1e-2, anneal_strategy="linear"), "`combine_scheds` with `SchedLin`"),
         (lambda: ks.OneCycle(TRIED), "this is what `sweep` returns. Pass a rate of it, for example `lr_max=found.lr`"),
         (lambda: ks.OneCycle({"lr_max": 0.1}), r"a dictionary of arguments. Unpack it: `\*\*`"),
+        (lambda: ks.OneCycle({"stem": 0.1, "head": 1.0}), r"a dictionary. Pass a list of rates, .* as `groups=`"),
         (lambda: ks.ParamScheduler(ks.OneCycle(0.1)), r"It is a callback already, for `callbacks=\[...\]`"),
     ],
 )
