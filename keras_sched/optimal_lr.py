@@ -20,12 +20,7 @@ Extrema = dict[str, np.ndarray]
 
 @names_checked
 def find_optimal_lr(
-    result: Any,
-    model: Any = None,
-    *,
-    noise: int = 3,
-    show_df: str | None = None,
-    show_min_values: bool = False,
+    result: Any, model: Any = None, *, noise: int = 3, show_df: str | None = None, show_min_values: bool = False
 ) -> float | tuple[float, float]:
     """Suggest a rate, or for a model that is not frozen a range, from the inflection points of a search.
 
