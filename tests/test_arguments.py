@@ -370,6 +370,7 @@ TRIED = ks.Sweep([Trial({"lr_max": 0.1}, 1, 1, (0.5,))])
     [
         (lambda: ks.annealer(of_position), r"`of_position\(pos, start, end\)`.*`def of_position\(start, end, pos\):`"),
         (lambda: ks.combine_scheds([ks.SchedLin(0, 1)], [1.0]), r"Pass the shares first, for example `\[0.3, 0.7\]"),
+        (lambda: ks.ParamScheduler({}, initial_epoch=1), "that name. Pass `initial_epoch` to `fit`. Its"),
         (lambda: ks.WarmupCosine(1e-2, warmup=10.0), "For 10 batches pass `warmup=10`"),
         (lambda: ks.WarmupCosine(1e-2, warmup_lr_init=1e-6), "begin at 0 take `combine_scheds` with `SchedLin"),
         (lambda: ks.WarmupCosine(1e-2, warmup_epochs=5), "Did you mean `warmup`. In batches: `epochs"),

@@ -123,9 +123,7 @@ _WHERE = (  # an argument of those which it is said of, the names, what there is
 _OF_FIT = {
     "last_epoch": "initial_epoch",
     "start_epoch": "initial_epoch",
-    "epochs": "epochs",
-    "batch_size": "batch_size",
-    "verbose": "verbose",
+    **{each: each for each in ("initial_epoch", "epochs", "batch_size", "verbose", "validation_data")},
 }
 _OF_RECIPES = {
     *("lr_max", "lr_min", "lr_final", "wd", "layer_decay", "div", "div_final", "pct_start", "moms", "three_phase"),
