@@ -48,7 +48,7 @@ def print_tables(record: dict[str, Any]) -> None:
     rates = np.array(record["rates"])
     for half in HALVES:
         named = {name: tell(rule, record[half], rates) for name, rule in RULES.items()}
-        named["sweep"] = tell(RULES["halfway"], record[half], rates, sweeps=swept)
+        named["sweep"] = tell(RULES["found.lr"], record[half], rates, sweeps=swept)
         named |= {name: tell(rule, record[half], rates, searches=False) for name, rule in WITHOUT_SEARCH.items()}
         tasks = len({measured["task"] for measured in record[half]})
         cells = len(next(iter(named.values())).regrets)

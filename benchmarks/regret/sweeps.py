@@ -1,12 +1,13 @@
-"""What `sweep` finds: its rates around `halfway`, trained in its rounds from the weights that the search began with."""
+"""What `sweep` finds: its rates around `found.lr`, trained in rounds from the weights that the search began with."""
 
 from typing import Any
 
 import numpy as np
 
-from benchmarks.regret.regrets import DEFAULT_RATES, NUM_IT, WORST, Search, searches_of
+from benchmarks.regret.regrets import DEFAULT_RATES, WORST, Search, searches_of
+from benchmarks.regret.rules import by_default
 from benchmarks.regret.tasks import EPOCHS
-from keras_sched import NoSuggestion, halfway
+from keras_sched import NoSuggestion
 from keras_sched.sweeps.plan import FINALISTS, bracket, rates_around, rounds_of
 from keras_sched.sweeps.watch import WORST as DIVERGED
 
@@ -17,7 +18,7 @@ ROUNDS = 3
 def candidates(search: Search) -> list[float]:
     """The rates that are tried."""
     try:
-        return rates_around(halfway(*search.seen, NUM_IT)[0])
+        return rates_around(by_default(search))
     except NoSuggestion:
         return rates_around(DEFAULT_RATES[search.optimizer])
 
