@@ -97,7 +97,7 @@ class WarmupCosine(Warmup):
         >>> cosine.hps["lr"].round(3).tolist()
         [0.0, 0.05, 0.1, 0.05]
 
-    Source: "Bag of Tricks for Image Classification", He et al. 2018.
+    Source: "Accurate, Large Minibatch SGD", Goyal et al. 2017; "SGDR", Loshchilov and Hutter 2016.
     """
 
     build = staticmethod(warmup_cosine)
