@@ -40,7 +40,7 @@ def _refuse_idle(inner: InnerOptimizer, model: keras.Model, *, searching: bool) 
     optimizers = {name: each for name, each in vars(model).items() if isinstance(each, keras.Optimizer)}
     stepped = [f"model.{name}" for name, each in optimizers.items() if as_int(each.iterations)]
     listed = ", ".join(f"`{name}`" for name in stepped) or "none"
-    expected = f"its schedule had no effect; the model's optimizers that made updates: {listed}"
+    expected = f"a schedule goes by its optimizer's steps; the model's optimizers that made updates: {listed}"
     example = next(iter(stepped), "model.d_optimizer")
     cure = f"Pass the optimizer that your `train_step` applies, for example `optimizer={example}`, after any `freeze`."
     if searching:

@@ -147,9 +147,12 @@ def test_a_count_from_before_the_window_finds_its_row(backend):
 
 
 class Own(keras.Sequential):
-    """A model whose step applies an optimizer of its own."""
+    """A model whose step applies an optimizer of its own, and reads an attribute."""
+
+    factor = 1.0
 
     def train_step(self, *arguments):
+        _ = self.factor
         compiled, self.optimizer = self.optimizer, self.own
         try:
             return super().train_step(*arguments)
@@ -173,6 +176,16 @@ def test_an_optimizer_that_never_steps_is_an_error_which_names_those_that_do(own
     with pytest.raises(RuntimeError, match=r"`(sgd|SGD)\w*` without one update.*`model.own`.*`optimizer=model.own`"):
         fit(own, [OneCycle(0.1)])
     assert "train_function" not in vars(own) or own.train_function is not None
+
+
+def test_a_key_that_is_no_optimizers_goes_by_the_steps_of_the_one_that_is_named(own):
+    own.factor = 1.0
+    with pytest.raises(RuntimeError, match=r"a schedule goes by its optimizer's steps; .*`optimizer=model.own`"):
+        fit(own, [ParamScheduler({(own, "factor"): SchedLin(0, 4)})])
+    named = ParamScheduler({(own, "factor"): SchedLin(0, 4)}, optimizer=own.own)
+    fit(own, [named])
+    (used,) = named.hps.values()
+    assert (np.diff(used) > 0).all()
 
 
 def test_a_search_with_an_optimizer_that_never_steps_is_an_error_at_once(own):

@@ -35,8 +35,8 @@ class ParamScheduler(Scheduler):
             They hold the batch's value while its `train_step` runs, and their own at any other time. One that the
             step does not read changes nothing: a warning. Where Keras asks in Python whether a value is 0 or 1 (dropout
             draws nothing at 0), the step is compiled for each answer; on several replicas of TensorFlow it is an error.
-        optimizer: the optimizer to schedule, where a `train_step` of the model's own applies others than the compiled
-            one, for example `model.d_optimizer`. By default the compiled one.
+        optimizer: the optimizer to schedule, or whose steps the other keys go by, where a `train_step` of the model's
+            own applies others than the compiled one, for example `model.d_optimizer`. By default the compiled one.
         total_steps: the length of the schedule in batches; `epochs` times the steps an epoch by default. Batches past
             it keep the value at the end.
         steps_per_epoch: batches in an epoch, where `fit` cannot know (a generator).
