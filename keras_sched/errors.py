@@ -132,7 +132,7 @@ def check_whole(name: str, value: Any, meaning: str, example: int = 10, *, least
 
 def check_compiled(model: Any) -> None:
     """Raise unless `model` has what it was compiled with."""
-    if not hasattr(model, "fit"):
+    if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "compile")):
         raise wrong_type(shown(model), "it must be a Keras model", "Pass a model that is compiled.")
     if getattr(model, "optimizer", None) is None or not getattr(model, "compiled", True):
         found = f"the model `{getattr(model, 'name', model)}`, which is not compiled"

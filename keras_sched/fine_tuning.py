@@ -15,7 +15,7 @@ from keras_sched.callbacks import DEFAULT_MOMS, OneCycle
 from keras_sched.errors import advise, check_compiled, check_positive, check_whole
 from keras_sched.fit import History, as_list, fit_with
 from keras_sched.freezing import DIVIDED, freeze_to, is_frozen, reset_optimizer
-from keras_sched.groups import Groups, resolve_groups
+from keras_sched.groups import Groups, paths, resolve_groups
 from keras_sched.hypers import LearningRate
 from keras_sched.step import trained_set
 from keras_sched.step.state import begin_at_first_epoch
@@ -140,13 +140,14 @@ def fine_tune(
 def _not_frozen_before(model: keras.Model, groups: Groups) -> list[list[keras.Variable]]:
     """The variables of each group, without those that were frozen before, but for a `fine_tune` that died."""
     mine = _FROZEN.get(model, set())
-    if not mine and is_frozen(model, groups):
-        meaning = "its body is frozen already, and what was frozen before stays frozen: the head alone will train"
-        cure = "Call `unfreeze(model)` first to train all of it, unless you froze it on purpose."
-        advise(f"model={model.name}", meaning, cure)
     frozen = {id(each) for each in trained_set.can_train(model) if not each.trainable} - mine
     frozen |= {id(each) for norm in trained_set.batch_norms(model) if not norm.trainable for each in norm.weights}
     divided = resolve_groups(model, groups, variables=trained_set.can_train(model))
+    if not mine and is_frozen(model, groups):
+        alone = paths([each for each in divided[-1] if each.trainable])
+        meaning = f"its body is frozen already, and what was frozen before stays frozen: {alone} alone will train"
+        cure = "Call `unfreeze(model)` first to train all of it, unless you froze it on purpose."
+        advise(f"model={model.name}", meaning, cure)
     return [[each for each in group if id(each) not in frozen] for group in divided]
 
 

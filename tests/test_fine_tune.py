@@ -191,7 +191,8 @@ def test_a_body_that_was_frozen_before_is_said_to_stay_so(recwarn):
     fine_tune(model, x, y, epochs=1, batch_size=4, verbose=0)
     said = [str(each.message) for each in recwarn if each.category is UserWarning]
     assert len(said) == 1
-    assert "stays frozen: the head alone will train. Call `unfreeze(model)` first" in said[0]
+    head = ", ".join(f"`{variable.path}`" for variable in model.trainable_variables)
+    assert f"stays frozen: {head} alone will train. Call `unfreeze(model)` first" in said[0]
     assert is_frozen(model)
     assert np.array_equal(model.get_weights()[0], before)
     unfreeze(model)

@@ -103,6 +103,11 @@ AT_THE_DOOR = {
         "without `lr_max` the peak is the compiled rate, 0.001",
     ),
     "a function for a model": (lambda: ks.fit_one_cycle(model_with, X, Y, epochs=1), "must be a Keras model"),
+    "a class for a model": (lambda: ks.fit_one_cycle(keras.Sequential, X, Y, epochs=1), "must be a Keras model"),
+    "an estimator for a model": (
+        lambda: ks.fit_one_cycle(keras.wrappers.SKLearnClassifier(model_with), X, Y, epochs=1),
+        "must be a Keras model",
+    ),
     "percent for a fraction": (lambda: ks.one_cycle(0.1, pct_start=30), "pct_start=0.3"),
     "a negative rate": (lambda: ks.one_cycle(-0.1), "-0.1"),
     "a divisor of zero": (lambda: ks.one_cycle(0.1, div=0), "div=0"),

@@ -86,7 +86,8 @@ def split_layers(model: keras.Model, n: int, name: str, asking: str | None = Non
     largest = most_groups(model)
     if n > largest:
         own = "; it has weights of its own, outside its layers" if leaves == [model] else ""
-        has = f"`{model.name}` has {largest} {'layer' if largest == 1 else 'layers'} with weights to divide{own}"
+        layers = f"{'layer' if largest == 1 else 'layers'} with weights to divide, normalizations aside"
+        has = f"`{model.name}` has {largest} {layers}{own}"
         most = f"at most `{name}={largest}`"
         if asking is not None:
             has, most = f"that is {n} parameter groups, and {has}", "one value" if largest == 1 else f"{largest} values"
