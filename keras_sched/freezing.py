@@ -68,7 +68,7 @@ def freeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool =
 def unfreeze(model: keras.Model, *, groups: Groups | None = None, train_bn: bool = True) -> None:
     """Let every parameter group train, as fastai's `Learner.unfreeze`; arguments and errors as in `freeze_to`.
 
-    Without `groups` that is all that can train, also what was frozen by hand (as LoRA's kernels); a warning names that.
+    Without `groups` that is all that can train, also what was frozen by hand (as LoRA's kernels): said after `freeze`.
 
     Example:
         >>> import keras

@@ -217,6 +217,7 @@ def test_unfreezing_trains_also_what_was_frozen_by_hand():
     assert len(training(model)) == 8
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15's own, on PyTorch
 def test_what_was_frozen_by_hand_is_named_before_it_trains():
     model = compiled("adam")
     freeze(model)
@@ -231,6 +232,12 @@ def test_what_was_frozen_by_hand_is_named_before_it_trains():
     unfreeze(model)
     model.get_layer("a").trainable = False
     unfreeze(model)  # nothing was frozen but this: it is meant
+    assert len(training(model)) == 8
+    for layer in model.layers[:-1]:
+        layer.trainable = False
+    freeze(model)  # which finds nothing to freeze
+    with pytest.warns(UserWarning, match="what was frozen by hand trains again: `net/a/kernel`"):
+        unfreeze(model)
     assert len(training(model)) == 8
 
 
