@@ -128,7 +128,7 @@ def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool
         if norms[id(norm)] and weights & frozen:
             training |= weights
     new = trained_set.new_optimizer(model) if model.compiled and model.optimizer is not None else None
-    tell_of_frozen_by_hand(model, trained_set.can_train(model), training)
+    tell_of_frozen_by_hand(model, trained_set.can_train(model), training, forget=not start)
     changed = trained_set.set_trained(model, training, norms)
     if groups is not None:
         DIVIDED[model] = groups

@@ -12,10 +12,13 @@ from keras_sched.groups.variables import paths
 _FROZEN: WeakKeyDictionary[keras.Model, set[int]] = WeakKeyDictionary()
 
 
-def tell_of_frozen_by_hand(model: keras.Model, variables: Sequence[keras.Variable], training: Container[int]) -> None:
+def tell_of_frozen_by_hand(
+    model: keras.Model, variables: Sequence[keras.Variable], training: Container[int], *, forget: bool
+) -> None:
     """Name what was frozen by hand, of the variables with these ids, which are about to train.
 
-    Before any `freeze` nothing is said: to unfreeze such a model is to unfreeze what was frozen by hand.
+    Before any `freeze` nothing is said: to unfreeze such a model is to unfreeze what was frozen by hand. `forget` is
+    whether no group is frozen from here on.
     """
     ours = _FROZEN.get(model, set()) | {id(variable) for variable in variables if variable.trainable}
     woken = [variable for variable in variables if id(variable) in training and id(variable) not in ours]
@@ -24,5 +27,5 @@ def tell_of_frozen_by_hand(model: keras.Model, variables: Sequence[keras.Variabl
         cure = "Set `layer.trainable = False` again, and compile the model, if it is to stay frozen."
         advise(f"model={model.name}", meaning, cure)
     _FROZEN[model] = {each for each in ours if each not in training}
-    if all(id(variable) in training for variable in variables):
+    if forget:
         del _FROZEN[model]
