@@ -25,6 +25,7 @@ from keras_sched.annealers import (
     sched_lin,
     sched_no,
 )
+from keras_sched.arguments.names import schedule_meant
 from keras_sched.callbacks import (
     SGDR,
     FlatCos,
@@ -100,7 +101,7 @@ else:
         elif name == "__version__":
             value = _version()
         else:
-            raise no_attribute(f"module {__name__!r}", name)
+            raise no_attribute(f"module {__name__!r}", name, schedule_meant(name, __all__))
         globals()[name] = value
         return value
 

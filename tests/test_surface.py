@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import keras_sched
+from keras_sched.arguments import names
 
 ROOT = Path(__file__).parents[1]
 
@@ -182,6 +183,31 @@ def test_the_version_is_that_of_the_distribution_and_no_public_name():
 def test_a_name_that_the_package_does_not_have_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'keras_sched' has no attribute 'onecycle'"):
         keras_sched.onecycle  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    {
+        "OneCycleLR": "OneCycle",
+        "CosineAnnealingWarmRestarts": "SGDR",
+        "get_linear_schedule_with_warmup": "WarmupLinear",
+        "LearningRateScheduler": "ParamScheduler",
+        "slice": "layer_groups",
+        "fit_onecycle": "fit_one_cycle",
+    }.items(),
+)
+def test_a_name_typed_by_habit_is_answered_with_the_one_that_is_meant(name: str, meant: str):
+    with pytest.raises(AttributeError, match=rf"has no attribute '{name}'\. Did you mean `{meant}`\?$"):
+        getattr(keras_sched, name)
+
+
+def test_a_name_like_no_other_is_answered_without_a_guess():
+    with pytest.raises(AttributeError, match=r"has no attribute 'AdamW'$"):
+        keras_sched.AdamW  # noqa: B018
+
+
+def test_every_schedule_that_is_answered_with_another_is_one_that_there_is():
+    assert set(names._SCHEDULES.values()) <= set(keras_sched.__all__)
 
 
 def test_the_reference_has_every_public_name_once():

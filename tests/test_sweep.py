@@ -389,7 +389,7 @@ def test_a_model_that_is_not_built_is_built_and_then_as_it_was_first():
         ({"over": {"lr_max": []}}, ValueError, "no value to try"),
         ({"over": [0.1]}, TypeError, "{argument of the recipe: values to try}"),
         ({"over": {"lr_max": 0.1}}, TypeError, "must be a list"),
-        ({"over": {"max_lr": [0.1]}}, TypeError, "arguments of the recipe `OneCycle`.*Did you mean `lr_max`"),
+        ({"over": {"max_lr": [0.1]}}, TypeError, "argument of the recipe `OneCycle`.*Did you mean `lr_max`"),
         ({"over": {"lr_max": [0.1, -1.0]}}, ValueError, "lr_max"),
         ({"over": {"wd": [-0.1]}}, ValueError, "a weight decay is a number of at least 0"),
         (

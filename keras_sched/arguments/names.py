@@ -129,6 +129,26 @@ _OF_RECIPES = {
     *("lr_max", "lr_min", "lr_final", "wd", "layer_decay", "div", "div_final", "pct_start", "moms", "three_phase"),
     *("warmup", "decay", "shape", "n_cycles", "cycle_len", "cycle_mult", "cycle_decay", "gamma", "momentum_correction"),
 }
+# Schedules of PyTorch, Keras, transformers, timm, fastai and others -> the nearest that there is here.
+_SCHEDULES = {
+    "onecyclelr": "OneCycle",
+    "cosineannealinglr": "SchedCos",
+    **dict.fromkeys(("cosineannealingwarmrestarts", "cosinedecayrestarts", "sgdrlearner"), "SGDR"),
+    **dict.fromkeys(("cycliclr", "cyclicallearningrate"), "Triangular"),
+    **dict.fromkeys(("cosinelrscheduler", "cosinedecay", "get_cosine_schedule_with_warmup"), "WarmupCosine"),
+    "get_linear_schedule_with_warmup": "WarmupLinear",
+    "get_inverse_sqrt_schedule": "InverseSqrt",
+    "get_wsd_schedule": "WarmupStableDecay",
+    **dict.fromkeys(("sequentiallr", "steplr", "multisteplr", "piecewiseconstantdecay"), "combine_scheds"),
+    **dict.fromkeys(("exponentiallr", "exponentialdecay"), "SchedExp"),
+    **dict.fromkeys(("polynomiallr", "polynomialdecay"), "SchedPoly"),
+    "linearlr": "SchedLin",
+    "constantlr": "SchedNo",
+    **dict.fromkeys(("lambdalr", "learningratescheduler", "lrscheduler"), "ParamScheduler"),
+    **dict.fromkeys(("lrfind", "find_lr", "range_test"), "lr_find"),
+    "schedcosine": "SchedCos",
+    "slice": "layer_groups",
+}
 _LIKE = 0.8  # a name that is less like one than that means something else
 
 
@@ -168,6 +188,11 @@ def _told(lower: str, own: Container[str], others: Collection[str]) -> str:
         if argument in own and lower in names:
             return instead
     return f"Pass `{_OF_FIT[lower]}` to `fit`. " if lower in _OF_FIT else _ELSEWHERE.get(lower, "")
+
+
+def schedule_meant(name: str, known: Collection[str]) -> str:
+    """The question `did_you_mean` asks, of a name that this package does not have."""
+    return "" if name.startswith("_") else f". {did_you_mean(name, known, _SCHEDULES)}".rstrip(". ")
 
 
 def did_you_mean(name: Any, known: Collection[str], aliases: Mapping[str, str] | None = None) -> str:

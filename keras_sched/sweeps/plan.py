@@ -108,7 +108,7 @@ def check_recipe(recipe: Any, over: Any) -> None:
     name, parameters = getattr(recipe, "__name__", "recipe"), signature(recipe).parameters
     given = over if isinstance(over, Mapping) else dict.fromkeys(rates_of(recipe)[:1] or ("lr_max",))
     if isinstance(over, Mapping):
-        check_names(over, parameters, having=f"these are arguments of the recipe `{name}`, which has")
+        check_names(over, parameters, having=f"a name in `over` is an argument of the recipe `{name}`, which has")
     needed = [each.name for each in parameters.values() if each.default is each.empty and each.kind not in _ANY]
     missing = [each for each in needed if each not in given]
     if "model" in missing:
