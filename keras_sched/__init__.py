@@ -102,8 +102,7 @@ else:
             value = _version()
         else:
             raise no_attribute(f"module {__name__!r}", name, schedule_meant(name, __all__))
-        globals()[name] = value
-        return value
+        return globals().setdefault(name, value)
 
     def __dir__() -> list[str]:
         return __all__

@@ -52,7 +52,8 @@ def check_scheds(scheds: Any) -> dict[str, Any]:
         expected = "it must be a dictionary from the name of a hyper-parameter to an annealer"
         cure = "Pass for example `{'lr': SchedCos(0.1, 0.0)}`, or a recipe: `one_cycle(0.1)`."
         if hasattr(scheds, "plot_sched"):
-            cure = "It is a callback already, for `callbacks=[...]`; its schedule alone is a recipe: `one_cycle(0.1)`."
+            alone = getattr(getattr(scheds, "build", None), "__name__", "scheds")
+            cure = f"It is a callback already, for `callbacks=[...]`; its schedule alone is a dictionary, `{alone}`."
         raise wrong_type(f"scheds={shown(scheds)}", expected, cure)
     if not scheds:
         raise wrong_value("scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`.")

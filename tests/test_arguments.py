@@ -380,6 +380,11 @@ TRIED = ks.Sweep([Trial({"lr_max": 0.1}, 1, 1, (0.5,))])
         (lambda: ks.OneCycle({"lr_max": 0.1}), r"a dictionary of arguments. Unpack it: `\*\*`"),
         (lambda: ks.OneCycle({"stem": 0.1, "head": 1.0}), r"a dictionary. Pass a list of rates, .* as `groups=`"),
         (lambda: ks.ParamScheduler(ks.OneCycle(0.1)), r"It is a callback already, for `callbacks=\[...\]`"),
+        (lambda: ks.plot_sched(ks.FlatCos(0.1)), "its schedule alone is a dictionary, `flat_cos`"),
+        (
+            lambda: ks.plot_sched(ks.ParamScheduler({"lr": ks.SchedNo(1, 1)})),
+            "its schedule alone is a dictionary, `scheds`",
+        ),
     ],
 )
 def test_other_slips_of_a_hurried_hand(wrong, told):
