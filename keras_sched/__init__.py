@@ -25,7 +25,7 @@ from keras_sched.annealers import (
     sched_lin,
     sched_no,
 )
-from keras_sched.arguments.names import schedule_meant
+from keras_sched.arguments import schedule_meant
 from keras_sched.callbacks import (
     SGDR,
     FlatCos,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sched.annealers import Annealer, as_annealer
-from keras_sched.arguments import check_of_position
+from keras_sched.arguments import check_of_position, what_it_is
 from keras_sched.errors import shown, speaker, speaking_as, wrong_type, wrong_value
 from keras_sched.hypers import CLIPPING, RATE, attribute_of, is_object, momentum_attribute
 from keras_sched.table import RowValues, Table
@@ -51,10 +51,7 @@ def check_scheds(scheds: Any) -> dict[str, Any]:
     if not isinstance(scheds, Mapping) or not all(isinstance(name, str | tuple) for name in scheds):
         expected = "it must be a dictionary from the name of a hyper-parameter to an annealer"
         cure = "Pass for example `{'lr': SchedCos(0.1, 0.0)}`, or a recipe: `one_cycle(0.1)`."
-        if hasattr(scheds, "plot_sched"):
-            alone = getattr(getattr(scheds, "build", None), "__name__", "scheds")
-            cure = f"It is a callback already, for `callbacks=[...]`; its schedule alone is a dictionary, `{alone}`."
-        raise wrong_type(f"scheds={shown(scheds)}", expected, cure)
+        raise wrong_type(f"scheds={shown(scheds)}", expected, what_it_is(scheds) or cure)
     if not scheds:
         raise wrong_value("scheds={}", "there is nothing to schedule in it", "Pass for example `one_cycle(0.1)`.")
     return {name: _annealers(name if isinstance(name, str) else shown(name), sched) for name, sched in scheds.items()}

@@ -73,13 +73,13 @@ def fit_one_cycle(
         epochs: the epoch to train to, at least 1; the cycle spans epochs 0 to `epochs`.
         lr_max, div, div_final, pct_start, wd, moms, three_phase, groups, momentum_correction, layer_decay: as for
             `OneCycle`.
-        callbacks: further Keras callbacks.
+        callbacks: further Keras callbacks. A `ParamScheduler` of other values has `.hps` of its own.
         reset_opt: whether the optimizer's state starts afresh.
         initial_epoch: the epoch to begin at when a run is resumed; the cycle goes on from there.
         fit_arguments: every other argument of `model.fit`.
 
     Returns:
-        The Keras History, with `.hps` ({name: values used, one per batch}) and `.plot_sched()`.
+        The Keras History, with the cycle's `.hps` ({name: values used, one per batch}) and `.plot_sched()`.
 
     Raises:
         ValueError, RuntimeError: as for `OneCycle`, before the first batch.

@@ -11,12 +11,14 @@ import pytest
 import keras_sched as ks
 from keras_sched.arguments.names import _NOTES, _OTHERS
 from keras_sched.callbacks.base import Callback
+from keras_sched.fit import History
 from keras_sched.sweeps import Trial
 
 PUBLIC = [getattr(ks, name) for name in ks.__all__ if name != "NoSuggestion"]
 KNOWN = {each for made in PUBLIC for each in inspect.signature(made).parameters}
 NO_LENGTH = "It has no length: the fit that it is for has one. "
 MODEL = keras.Sequential(name="of_arguments")
+DATA = np.ones((4, 2), "float32"), np.ones(4, "float32")
 CALLBACKS = [made for made in PUBLIC if isinstance(made, type) and issubclass(made, Callback)]
 
 
@@ -380,7 +382,11 @@ TRIED = ks.Sweep([Trial({"lr_max": 0.1}, 1, 1, (0.5,))])
         (lambda: ks.OneCycle({"lr_max": 0.1}), r"a dictionary of arguments. Unpack it: `\*\*`"),
         (lambda: ks.OneCycle({"stem": 0.1, "head": 1.0}), r"a dictionary. Pass a list of rates, .* as `groups=`"),
         (lambda: ks.ParamScheduler(ks.OneCycle(0.1)), r"It is a callback already, for `callbacks=\[...\]`"),
-        (lambda: ks.plot_sched(ks.FlatCos(0.1)), "its schedule alone is a dictionary, `flat_cos`"),
+        (
+            lambda: ks.plot_sched(ks.FlatCos(0.1)),
+            r"alone is a dictionary, `flat_cos`. After a fit .* `.plot_sched\(\)`",
+        ),
+        (lambda: ks.plot_sched(History()), r"an annealer. It draws itself what the fit used: `.plot_sched\(\)`"),
         (
             lambda: ks.plot_sched(ks.ParamScheduler({"lr": ks.SchedNo(1, 1)})),
             "its schedule alone is a dictionary, `scheds`",
@@ -390,6 +396,33 @@ TRIED = ks.Sweep([Trial({"lr_max": 0.1}, 1, 1, (0.5,))])
 def test_other_slips_of_a_hurried_hand(wrong, told):
     with pytest.raises((TypeError, ValueError), match=told):
         wrong()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (
+            lambda model: ks.fit_one_cycle(model, *DATA, epochs=1, reset_opt="no"),
+            "`reset_opt='no'`; .* `reset_opt=True`",
+        ),
+        (lambda model: ks.fine_tune(model, *DATA, epochs=1, base_lr=1, reset_opt=5), "`reset_opt=5`"),
+        (lambda model: ks.freeze(model, train_bn="gamma"), "`train_bn='gamma'`; .* Pass `train_bn=False`, or leave"),
+        (lambda model: ks.lr_find(model, *DATA, stop_div=4), "`lr_find` received `stop_div=4`; it is whether"),
+        (lambda model: ks.one_cycle(0.1, three_phase="cos"), "`one_cycle` received `three_phase='cos'`"),
+        (lambda model: ks.OneCycle(0.1, momentum_correction=None), "`OneCycle` received `momentum_correction=None`"),
+    ],
+)
+def test_what_is_neither_true_nor_false_is_refused(model, wrong, says):
+    weights = model.get_weights()
+    with pytest.raises(TypeError, match=says):
+        wrong(model)
+    assert all(map(np.array_equal, weights, model.get_weights()))
+    assert model.trainable_variables
+
+
+@pytest.mark.parametrize("true", [True, np.True_, 1])
+def test_what_is_true_is_taken_for_it(true):
+    assert ks.one_cycle(0.1, three_phase=true) == ks.one_cycle(0.1, three_phase=True)
 
 
 def trained_with(*callbacks, **arguments):

@@ -122,6 +122,7 @@ def test_a_cluster_of_two_workers_one_of_which_is_killed_in_mid_round(tmp_path):
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     with cluster, distributed.Client(cluster) as client:
         found = run(model, client.get_executor(), callbacks=[killer], **arguments)
+        client.wait_for_workers(2, timeout=120)  # the cluster puts another one in the place of the dead
         pids = client.run(os.getpid)
     assert killer.mark.exists()
     assert len(pids) == 2

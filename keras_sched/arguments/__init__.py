@@ -7,7 +7,6 @@ from keras_sched.arguments.checks import (
     check_callbacks,
     check_choice,
     check_count,
-    check_flag,
     check_names,
     check_of_position,
     check_rate,
@@ -16,4 +15,4 @@ from keras_sched.arguments.checks import (
     names_checked,
     taking_variables,
 )
-from keras_sched.arguments.names import did_you_mean
+from keras_sched.arguments.names import did_you_mean, schedule_meant, what_it_is

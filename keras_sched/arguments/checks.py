@@ -29,6 +29,8 @@ Made = TypeVar("Made")
 
 _COUNTS = frozenset({"step", "steps", "epoch", "epochs", "iteration", "current_step", "global_step", "batch", "i", "e"})
 """What other libraries call the argument of such a function, and count with."""
+_FLAGS = {"stop_div": "it is whether the search ends where the loss is four times its best, and"}
+"""What is said of an argument that is True or False, where its name does not say it."""
 
 
 def names_checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -99,7 +101,7 @@ def check_call(cls: type, args: Sequence[Any], given: Mapping[str, Any]) -> None
 
 
 def check_count(args: Sequence[Any], given: Mapping[str, Any], own: Mapping[str, Parameter]) -> None:
-    """Raise a `TypeError` where there are more arguments without a name than it takes, or one is missing or twice."""
+    """Raise a `TypeError` where arguments are too many, missing, twice there, or neither True nor False and must be."""
     if any(each.kind is Parameter.VAR_POSITIONAL for each in own.values()):
         return
     by_place = [name for name, each in own.items() if each.kind is Parameter.POSITIONAL_OR_KEYWORD]
@@ -113,6 +115,16 @@ def check_count(args: Sequence[Any], given: Mapping[str, Any], own: Mapping[str,
         call = ", ".join([*by_place, *(f"{name}=..." for name in needed if name not in by_place)])
         rest = "; the others go by their names." if len(needed) < len(own) else "."
         raise wrong_call(wrong[0], f"Call `{speaker()}({call})`{rest}")
+    for name, value in [*zip(by_place, args, strict=False), *given.items()]:
+        if name in own and own[name].annotation in (bool, "bool"):
+            _check_flag(name, value, default=own[name].default)
+
+
+def _check_flag(name: str, value: Any, *, default: bool) -> None:
+    """Raise unless `value` is true or false: text, or a number such as 5, would be taken for true."""
+    if not (isinstance(value, bool | np.bool_) or (is_whole(value, 0) and value <= 1)):
+        expected = f"{_FLAGS.get(name, 'it')} must be True or False"
+        raise wrong_type(f"{name}={shown(value)}", expected, f"Pass `{name}={not default}`, or leave it out.")
 
 
 def check_callbacks(callbacks: list[Any]) -> list[Any]:
@@ -198,13 +210,6 @@ def check_takes(function: Any, count: int, name: str, example: str) -> None:
         own.bind(*range(count))
     except TypeError as error:
         raise wrong_type(f"{name}{shown(function)}", f"it is called with {count} arguments", example) from error
-
-
-def check_flag(name: str, value: Any, meaning: str) -> None:
-    """Raise unless `value` is true or false: a number would be taken for true."""
-    if not isinstance(value, bool | np.bool_):
-        expected = f"it is {meaning}, and must be True or False"
-        raise wrong_type(f"{name}={shown(value)}", expected, f"Pass `{name}=True`, or leave it out.")
 
 
 def check_cache_dir(cache_dir: str | os.PathLike[str] | None) -> None:

@@ -190,6 +190,17 @@ def _told(lower: str, own: Container[str], others: Collection[str]) -> str:
     return f"Pass `{_OF_FIT[lower]}` to `fit`. " if lower in _OF_FIT else _ELSEWHERE.get(lower, "")
 
 
+def what_it_is(given: Any) -> str:
+    """What to type in the place of a callback or a History that was taken for a schedule; nothing of anything else."""
+    if not hasattr(given, "plot_sched"):
+        return ""
+    if hasattr(given, "history"):
+        return "It draws itself what the fit used: `.plot_sched()`."
+    alone = getattr(getattr(given, "build", None), "__name__", "scheds")
+    schedule = f"its schedule alone is a dictionary, `{alone}`. After a fit it draws itself: `.plot_sched()`."
+    return f"It is a callback already, for `callbacks=[...]`; {schedule}"
+
+
 def schedule_meant(name: str, known: Collection[str]) -> str:
     """The question `did_you_mean` asks, of a name that this package does not have."""
     return "" if name.startswith("_") else f". {did_you_mean(name, known, _SCHEDULES)}".rstrip(". ")

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from keras_sched.annealers import SchedExp, SchedNo
-from keras_sched.arguments import check_flag
 from keras_sched.callbacks import Scheduler
 from keras_sched.errors import check_not_negative, check_whole, wrong_state, wrong_value
 from keras_sched.hypers import LearningRate, groups_wanted, learning_rates
@@ -45,7 +44,6 @@ class Search(Scheduler):
         super()._settle()
         self.num_it = max(check_whole("num_it", self.num_it, "how many batches the search takes", 100), LEAST)
         check_whole("repeats", self.repeats, "how many searches there are", 3)
-        check_flag("stop_div", self.stop_div, "whether the search ends where the loss is four times its best")
         self.snapshot: Snapshot | None = None
         """A copy of what the search trains. It is put back between two searches, and at the end by whoever made it."""
         self._count = groups_wanted(self.start_lr) or groups_wanted(self.end_lr)
