@@ -420,6 +420,24 @@ def test_what_is_neither_true_nor_false_is_refused(model, wrong, says):
     assert model.trainable_variables
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda model, optimizer: ks.OneCycle(optimizer, 1e-2),
+        lambda model, optimizer: ks.OneCycle(optimizer, lr_max=1e-2),
+        lambda model, optimizer: ks.ParamScheduler(optimizer, {"lr": ks.SchedCos(1, 0)}),
+        lambda model, optimizer: ks.LRFinder(model, optimizer, "mse"),
+        lambda model, optimizer: ks.lr_find(model, optimizer, *DATA),
+        lambda model, optimizer: ks.fit_one_cycle(model, optimizer, *DATA, epochs=1),
+    ],
+)
+def test_an_optimizer_where_the_compiled_one_is_meant_is_to_be_left_out(model, wrong):
+    with pytest.raises(
+        TypeError, match=r"received an optimizer. It takes the one that the model is compiled with: leave"
+    ):
+        wrong(model, model.optimizer)
+
+
 @pytest.mark.parametrize("true", [True, np.True_, 1])
 def test_what_is_true_is_taken_for_it(true):
     assert ks.one_cycle(0.1, three_phase=true) == ks.one_cycle(0.1, three_phase=True)

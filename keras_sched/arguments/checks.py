@@ -105,6 +105,9 @@ def check_count(args: Sequence[Any], given: Mapping[str, Any], own: Mapping[str,
     if any(each.kind is Parameter.VAR_POSITIONAL for each in own.values()):
         return
     by_place = [name for name, each in own.items() if each.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    if "optimizer" not in by_place and any(hasattr(each, "stateless_apply") for each in args):
+        other = ", or name another by `optimizer=`" if "optimizer" in own else ""
+        raise wrong_call("an optimizer", f"It takes the one that the model is compiled with: leave it out{other}.")
     typed = by_place[: len(args)]
     needed = [name for name, each in own.items() if each.default is each.empty and each.kind is not each.VAR_KEYWORD]
     missing = [f"no `{name}`" for name in needed if name not in typed and name not in given]

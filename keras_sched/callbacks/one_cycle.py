@@ -26,6 +26,7 @@ class OneCycle(RecipeScheduler):
             left out where the optimizer has no momentum; moms that were given are an error there.
         three_phase: fall back to `lr_max / div` in as long as the rise took, then to the end.
         wd: weight decay in this fit: a number, one per parameter group, or an annealer.
+        optimizer: the optimizer to schedule, where it is not the compiled one: as for `ParamScheduler`.
         total_steps: the length in batches; `epochs` times the steps an epoch by default.
         steps_per_epoch: batches in an epoch, where `fit` cannot know.
         groups: the parameter groups, as for `ParamScheduler`.
