@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 
 import keras
 import numpy as np
@@ -812,6 +813,64 @@ def test_an_attribute_that_the_step_does_not_read_is_a_warning(mode):
     assert "p" not in vars(Copies)
     assert model.layers[0].p == 0.5
     model.fit(x, x[:, :2], callbacks=[ParamScheduler({"block/*.rate": SchedLin(0.5, 0.0)})], **fit)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15, on PyTorch
+@pytest.mark.parametrize(
+    ("layer", "name", "says"),
+    [
+        (
+            keras.layers.ActivityRegularization(0.1, 0.1, name="one"),
+            "l2",
+            r"made of it.*`one\.activity_regularizer\.l2`",
+        ),
+        (keras.layers.ReLU(negative_slope=0.1, name="one"), "unread", r"Let the step read `unread` of that ReLU"),
+    ],
+)
+def test_the_hint_for_what_no_step_reads_names_what_exists(layer, name, says):
+    layer.unread = 0.1
+    model = keras.Sequential([keras.Input((3,)), layer, keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    x = np.ones((4, 3), "float32")
+    with pytest.warns(UserWarning, match=says):
+        model.fit(x, x[:, :2], verbose=0, callbacks=[ParamScheduler({f"one.{name}": SchedLin(0.5, 0.1)})])
+
+
+class Gaussian(keras.layers.Layer):
+    """Makes a Python number of a value, or of what it makes of it, as Keras' own GaussianDropout does."""
+
+    def __init__(self, of, **arguments):
+        super().__init__(**arguments)
+        self.rate = 0.3
+        self.of = of
+
+    def call(self, inputs):
+        return inputs * self.of(self.rate)
+
+
+def to_numbers():
+    layers = keras.layers.GaussianDropout(0.3, seed=1, name="one"), Gaussian(float, name="one")
+    return [*layers, Gaussian(lambda rate: math.sqrt(rate / (1 - rate)), name="one")]
+
+
+@pytest.mark.parametrize("which", range(3), ids=["Keras' own", "plain", "computed"])
+def test_a_layer_that_makes_a_python_number_of_it(which):
+    def made(**compile_arguments):
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential([keras.Input((4,)), to_numbers()[which], keras.layers.Dense(1)])
+        model.compile("sgd", "mse", **compile_arguments)
+        return model
+
+    expected = by_hand(made, at("one.rate"), RISING)
+    model = made(run_eagerly=True)
+    oracle.fit(model, [ParamScheduler({"one.rate": RISING})], EPOCHS)
+    assert oracle.largest_difference(weights(model), expected) < TOLERANCE
+    if keras.backend.backend() != "torch":
+        model = made()
+        before = weights(model)
+        with pytest.raises(RuntimeError, match=r"turns into a Python number(.|\n)*run_eagerly=True"):
+            oracle.fit(model, [ParamScheduler({"one.rate": RISING})], EPOCHS)
+        assert oracle.largest_difference(weights(model), before) == 0
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15, on PyTorch

@@ -37,6 +37,7 @@ class ScheduledStep(ABC):
         self.layouts = list(layouts)
         self.objects = Objects(model, [], [])  # what else than the optimizers takes scheduled values
         self.compiled = False  # whether values are traced
+        self.needs_a_number: Any = ()  # what a trace raises that makes a Python number of a tensor, where it is known
         self.batches = batches_per_call(model)
         self.searching = False  # whether each batch begins with empty metrics, so that the loss in its logs is its own
         self.uneven = False  # whether an optimizer made more updates in some batches than in others

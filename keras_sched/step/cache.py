@@ -1,6 +1,6 @@
 """The step cache: the compiled steps that a model keeps, so that its next scheduled fit compiles nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
 
@@ -21,9 +21,7 @@ class StepKey:
     for an optimizer of the same shape would run without a complaint, with the constants of the old one.
     """
 
-    def __init__(
-        self, model: keras.Model, inner: Sequence[InnerOptimizer], layouts: Sequence[Layout], others: Objects
-    ) -> None:
+    def __init__(self, model: keras.Model, inner: list[InnerOptimizer], layouts: list[Layout], others: Objects) -> None:
         self.train_function = model.train_function  # `compile` and `make_train_function(force=True)` make another one
         variables = model.trainable_variables
         groups = [[each.group(variable) for variable in variables] for each in inner if each.groups > 1]

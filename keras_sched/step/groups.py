@@ -34,11 +34,9 @@ class _ByGroup:
         for members in self._members(trainable_variables):
             if product is not None:
                 product.assign(before)
-            self._own("_backend_update_step")(
-                [grads[i] for i in members],
-                [trainable_variables[i] for i in members],
-                self.optimizer.learning_rate if RATE in self.values else learning_rate,
-            )
+            rate = self.optimizer.learning_rate if RATE in self.values else learning_rate
+            of_group = [grads[i] for i in members], [trainable_variables[i] for i in members]
+            self._own("_backend_update_step")(*of_group, rate)
 
     def weight_decay(self, variables: Any) -> None:
         for members in self._members(variables):

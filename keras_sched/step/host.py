@@ -43,10 +43,8 @@ class HostStep(ScheduledStep):
 
     def begin(self, tables: Sequence[Table], plain: Callable[..., Any]) -> None:
         self._plain = plain
-        self._rows = [
-            HostRows(table, callable_rate=layout.rate_is_callable, as_rates=self.as_rates)
-            for table, layout in zip(tables, self.layouts, strict=True)
-        ]
+        pairs = zip(tables, self.layouts, strict=True)
+        self._rows = [HostRows(table, callable_rate=to.rate_is_callable, as_rates=self.as_rates) for table, to in pairs]
 
     def anchor(self, which: int, row: int, count: int, *, changed: bool = False) -> int:
         if changed:

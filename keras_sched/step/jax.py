@@ -39,6 +39,7 @@ class JaxStep(WindowedStep):
     def __init__(self, model: keras.Model, overrides: Sequence[Override], layouts: Sequence[Layout]) -> None:
         super().__init__(model, overrides, layouts)
         self.compiled = bool(model.jit_compile) and not model.run_eagerly
+        self.needs_a_number = jax.errors.ConcretizationTypeError
         self._windows: list[Any] = [None for _ in layouts]
         self._traced: Any = None  # the windows, while a step is traced
         self._on_host = [np.zeros((layout.rows + 1, layout.width), np.float32) for layout in layouts]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keras_sched.errors import advise, is_number, no_attribute, speaking_as, wrong_state
 from keras_sched.step.attributes import Replaced
+from keras_sched.step.proxy import refuse_to_answer
 from keras_sched.step.scalar import Scalar
 
 _ROWS = 65_536  # looked through at once
@@ -101,8 +102,10 @@ class Objects:
         try:
             with reads([place for _, _, target in self.columns for place in target.places]) as seen:
                 result = self._run(step, call, *arguments)
-        except BaseException:
+        except BaseException as error:
             self._watched = False
+            if _is_of(step.needs_a_number, error):
+                refuse_to_answer("turns into a Python number")
             raise
         with speaking_as("ParamScheduler"):
             self._tell(seen, recompiles=not step.compiled and bool(self.model.jit_compile))
@@ -115,8 +118,8 @@ class Objects:
                 thing, name = target.places[0]
                 meaning = "the step did not read it: what reads it when it is made, or built, goes on as it was"
                 cure = f"Let the step read `{name}` of that {type(thing).__name__}, and not a copy."
-                if isinstance(thing, keras.Layer):
-                    cure = f"Schedule what the layer made of it, for example `{thing.name}/*.rate`."
+                for key in _keys_inside(thing, name)[:1]:
+                    cure = f"Schedule what the layer made of it, for example `{key}`."
                 advise(repr(target.label), meaning, cure)
         if recompiles:
             meaning = "PyTorch compiles the step again for each new value, eight times, and then not at all"
@@ -229,6 +232,19 @@ def _read(name: str, seen: set[tuple[int, str]], thing: Any) -> Any:
 
 def _write(name: str, thing: Any, value: Any) -> None:
     vars(thing)[name] = value
+
+
+def _is_of(kind: Any, error: BaseException | None) -> bool:
+    """Whether an error is of this kind, or came of one: Keras words an error of a layer anew."""
+    return error is not None and (isinstance(error, kind) or _is_of(kind, error.__context__))
+
+
+def _keys_inside(thing: Any, name: str) -> list[str]:
+    """What may be scheduled in the place of a layer's attribute: the same of what it holds, or a rate in it."""
+    if not isinstance(thing, keras.Layer):
+        return []
+    held = [f"{thing.name}.{each}.{name}" for each, of in vars(thing).items() if is_number(getattr(of, name, None))]
+    return held + [f"{thing.name}/*.rate" for _ in thing._flatten_layers(recursive=False, include_self=False)]
 
 
 def layers_of(model: keras.Model) -> dict[keras.Layer, list[str]]:

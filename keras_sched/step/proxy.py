@@ -1,7 +1,7 @@
 """A scheduled value that the compiled step reads: a traced scalar that also answers Python's questions."""
 
 import operator
-from typing import Any
+from typing import Any, NoReturn
 
 from keras import ops
 
@@ -54,11 +54,16 @@ class Proxy:
         return bool(self.nominal)
 
     def __float__(self) -> float:
-        expected = "it would stay the same for all batches"
-        cure = "Compile the model with `run_eagerly=True`, or leave this value out of the schedule."
-        raise wrong_state("a scheduled value that the compiled step turns into a Python number", expected, cure)
+        refuse_to_answer("turns into a Python number")
 
     __int__ = __index__ = __float__
+
+
+def refuse_to_answer(what: str) -> NoReturn:
+    """Raise for what a step cannot do with a value while it is compiled."""
+    expected = "the answer would stay the same for all batches"
+    cure = "Compile the model with `run_eagerly=True`, or leave this value out of the schedule."
+    raise wrong_state(f"a scheduled value that the compiled step {what}", expected, cure)
 
 
 def _tensor(other: Any) -> Any:

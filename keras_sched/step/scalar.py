@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_sched.errors import wrong_state
-from keras_sched.step.proxy import Proxy
+from keras_sched.step.proxy import Proxy, refuse_to_answer
 
 
 class Scalar(Proxy):
@@ -31,7 +31,7 @@ class Scalar(Proxy):
         self.asked = asked
 
     def _with(self, call: Callable[..., Any], other: Any, *, swapped: bool = False) -> Any:
-        number = isinstance(other, int | float)
+        number = isinstance(other, int | float | Scalar)
         other = other.value if isinstance(other, Proxy) else other
         kind = "float32" if number else keras.backend.standardize_dtype(getattr(other, "dtype", "float32"))
         mine = ops.cast(self.value, kind) if kind != "float32" and keras.backend.is_float_dtype(kind) else self.value
@@ -50,12 +50,9 @@ class Scalar(Proxy):
         if other is None or isinstance(other, str):
             return NotImplemented
         if not isinstance(other, int | float):
-            return self._with(compare, other)
+            return self._with(compare, getattr(other, "value", other))
         if self.nominal is None or other not in (0, 1):
-            found = f"a scheduled value that the compiled step compares with {other} in Python"
-            expected = "the answer would stay the same for all batches"
-            cure = "Compile the model with `run_eagerly=True`, or leave this value out of the schedule."
-            raise wrong_state(found, expected, cure)
+            refuse_to_answer(f"compares with {other} in Python")
         self.asked()
         return compare(self.nominal, other)
 
