@@ -17,7 +17,7 @@ BLOCKS = {
     "README.md": {"run": 6},
     "docs/index.md": {"run": 1},
     "docs/reference.md": {},
-    "tutorials/custom_loops.md": {"run": 5},
+    "tutorials/custom_loops.md": {"run": 6},
     "tutorials/distributed.md": {"not run": 8},
     "tutorials/from_fastai.md": {"run": 7},
     "tutorials/from_keras.md": {"run": 10},
