@@ -836,6 +836,47 @@ def test_the_hint_for_what_no_step_reads_names_what_exists(layer, name, says):
         model.fit(x, x[:, :2], verbose=0, callbacks=[ParamScheduler({f"one.{name}": SchedLin(0.5, 0.1)})])
 
 
+@pytest.mark.parametrize(
+    ("key", "arguments"),
+    [
+        ("body.kernel_regularizer.l1", {"kernel_regularizer": keras.regularizers.L1(0.1)}),
+        ("body.activity_regularizer.l1", {"activity_regularizer": "l1"}),
+        ("body.kernel_regularizer.factor", {"kernel_regularizer": keras.regularizers.OrthogonalRegularizer(0.1)}),
+    ],
+)
+@pytest.mark.parametrize("mode", ["compiled", "eager"])
+def test_a_number_that_keras_keeps_as_a_tensor(key, arguments, mode):
+    def made(**compile_arguments):
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, name="body", **arguments)])
+        model.add(keras.layers.Dense(1))
+        model.compile("sgd", "mse", **compile_arguments)
+        return model
+
+    expected = by_hand(made, at(key), RISING)
+    model = made(**MODES[mode])
+    _, regularizer, attribute = key.split(".")
+    before = getattr(getattr(model.layers[0], regularizer), attribute)
+    oracle.fit(model, [ParamScheduler({key: RISING})], EPOCHS)
+    assert oracle.largest_difference(weights(model), expected) < TOLERANCE
+    assert getattr(getattr(model.layers[0], regularizer), attribute) is before
+
+
+@pytest.mark.parametrize(("value", "wrong"), [(np.ones(2, "float32"), "no number"), (np.int32(1), "no number")])
+def test_another_tensor_is_no_number(value, wrong):
+    model = make()
+    model.get_layer("body").weight = keras.ops.convert_to_tensor(value)
+    with pytest.raises(ValueError, match=wrong):
+        oracle.fit(model, [ParamScheduler({"body.weight": RISING})])
+
+
+def test_a_layer_that_draws_by_a_generator_of_another_name_is_not_said_to_lack_one():
+    turned = keras.layers.RandomRotation(0.1, fill_value=0.0, seed=1, name="turned")
+    model = keras.Sequential([keras.Input((4, 4, 1)), turned, keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    ParamScheduler({"turned.fill_value": RISING}).check(model)
+
+
 class Gaussian(keras.layers.Layer):
     """Makes a Python number of a value, or of what it makes of it, as Keras' own GaussianDropout does."""
 

@@ -104,7 +104,7 @@ def _check(label: str, thing: Any, attribute: str, value: Any, model: keras.Mode
 def _made_with_0(thing: Any, attribute: str) -> str:
     """What a layer lacks for ever where the attribute is 0 when it is made."""
     draws = isinstance(thing, keras.Layer) and "seed" in signature(type(thing).__init__).parameters
-    if draws and not hasattr(thing, "seed_generator"):
+    if draws and not any(isinstance(each, keras.random.SeedGenerator) for each in vars(thing).values()):
         return "has no random numbers"
     recurrent = attribute == "recurrent_dropout" and getattr(thing, "implementation", 1) == 2
     return "never drops any" if recurrent else ""
@@ -142,9 +142,16 @@ def numeric(thing: Any) -> list[str]:
     if not hasattr(thing, "__dict__"):
         return []
     found = dict(each for place in (*reversed(type(thing).__mro__), thing) for each in vars(place).items())
-    numbers = [name for name, value in found.items() if is_number(value) and not isinstance(value, int)]
+    numbers = [name for name, value in found.items() if _is_float(value)]
     variables = [name for name, each in found.items() if isinstance(each, keras.Variable) and not len(each.shape)]
     return sorted(name for name in numbers + variables if not name.startswith("_"))
+
+
+def _is_float(value: Any) -> bool:
+    """Whether it is a number, but no whole one; Keras' `L1` and `OrthogonalRegularizer` make a tensor of theirs."""
+    if keras.ops.is_tensor(value):
+        return not len(value.shape) and keras.backend.is_float_dtype(keras.backend.standardize_dtype(value.dtype))
+    return is_number(value) and not isinstance(value, int)
 
 
 def checked_variable(variable: keras.Variable, label: str, model: keras.Model) -> keras.Variable:
