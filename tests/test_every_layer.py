@@ -51,6 +51,9 @@ LOSSES = [
     (losses.Huber, {"delta": 0.7}),
     (losses.Tversky, {"alpha": 0.3, "beta": 0.6}),
 ]
+if "label_smoothing" in signature(losses.SparseCategoricalCrossentropy).parameters:  # from Keras 3.16 on
+    LOSSES.append((losses.SparseCategoricalCrossentropy, {"label_smoothing": 0.2}))
+    LOSSES.append((losses.SparseCategoricalFocalCrossentropy, {"alpha": 0.3, "gamma": 2.5}))
 
 
 def trained(make, by_hand=None, scheds=None):
@@ -109,7 +112,8 @@ def test_a_number_of_a_layer(kind, arguments, key, backend):
 def test_a_number_of_a_loss(kind, arguments, name):
     classes = np.arange(len(X)) % 3
     several = any(each in kind.__name__ for each in ("Categorical", "Circle"))
-    labels = classes if kind in (losses.CategoricalGeneralizedCrossEntropy, losses.Circle) else np.eye(3)[classes]
+    by_class = kind in (losses.CategoricalGeneralizedCrossEntropy, losses.Circle) or kind.__name__.startswith("Sparse")
+    labels = classes if by_class else np.eye(3)[classes]
     activation = layers.UnitNormalization() if kind is losses.Circle else "softmax" if several else "sigmoid"
 
     def make():
