@@ -29,8 +29,8 @@ def freeze_to(model: keras.Model, n: int, *, groups: Groups | None = None, train
         n: how many groups are frozen: 0 (none) to G of G (all), or counted from the end, -G to -1.
         groups: a whole number (as in `layer_groups`), a list with a list of layers or of name patterns for each group,
             or a function from a variable to its group. By default what this model was last frozen by, or else 2.
-        train_bn: whether BatchNormalization layers in frozen groups train, also one frozen by hand, their statistics
-            too, as fastai's do. With `False` they use their moving statistics, as in Keras' transfer learning guide.
+        train_bn: whether BatchNormalization layers in frozen groups train, statistics too, as fastai's do: also one
+            frozen by hand, with a warning. `False`: by their moving statistics, as in Keras' transfer learning guide.
 
     Raises:
         ValueError: before anything changes, when `n` is out of range or `groups` do not fit the model.
@@ -128,7 +128,7 @@ def _freeze(model: keras.Model, n: int, groups: Groups | None, *, train_bn: bool
         if norms[id(norm)] and weights & frozen:
             training |= weights
     new = trained_set.new_optimizer(model) if model.compiled and model.optimizer is not None else None
-    tell_of_frozen_by_hand(model, trained_set.can_train(model), training, forget=not start)
+    tell_of_frozen_by_hand(model, trained_set.can_train(model), training, frozen)
     changed = trained_set.set_trained(model, training, norms)
     if groups is not None:
         DIVIDED[model] = groups

@@ -235,10 +235,26 @@ def test_what_was_frozen_by_hand_is_named_before_it_trains():
     assert len(training(model)) == 8
     for layer in model.layers[:-1]:
         layer.trainable = False
-    freeze(model)  # which finds nothing to freeze
+    freeze(model, train_bn=False)  # which finds nothing to freeze
     with pytest.warns(UserWarning, match="what was frozen by hand trains again: `net/a/kernel`"):
         unfreeze(model)
     assert len(training(model)) == 8
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15's own, on PyTorch
+def test_batch_norms_frozen_by_hand_are_named_by_the_first_freeze_too():
+    model = compiled("adam")
+    model.get_layer("norm").trainable = False
+    model.get_layer("a").trainable = False
+    with pytest.raises(
+        UserWarning, match=r"`freeze` .*trains again: `net/norm/gamma`, `net/norm/beta`\. Pass `train_bn=F"
+    ):
+        freeze(model)
+    assert not any("norm" in name for name in training(model))
+    freeze(model, train_bn=False)
+    assert not any("norm" in name for name in training(model))
+    with pytest.warns(UserWarning, match=r"`net/a/kernel`, .*`net/norm/gamma`.* Set `layer.trainable = False`"):
+        unfreeze(model)
 
 
 def test_a_model_of_one_layer_can_be_unfrozen():

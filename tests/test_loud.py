@@ -202,9 +202,14 @@ def test_a_model_that_is_not_compiled():
 
 @pytest.mark.parametrize("what", ["hps", "plot_sched"])
 def test_what_was_used_before_any_fit(what):
-    ours = OneCycle(0.1)
-    with pytest.raises(RuntimeError, match=r"no fit yet.*model\.fit"):
-        getattr(ours, what)() if what == "plot_sched" else ours.hps
+    for ours, ahead in ((OneCycle(0.1), r"one_cycle\(\.\.\.\)"), (ParamScheduler({"lr": SchedNo(0.1, 0.1)}), "scheds")):
+        with pytest.raises(RuntimeError, match=rf"no fit yet.*model\.fit.*`plot_sched\({ahead}\)`"):
+            getattr(ours, what)() if what == "plot_sched" else ours.hps
+
+
+def test_the_figure_of_a_fit_takes_no_length():
+    with pytest.raises(TypeError, match=r"`plot_sched` received `epochs=5`.*Pass `epochs` to `fit`"):
+        OneCycle(0.1).plot_sched(epochs=5)
 
 
 def test_a_schedule_that_gives_what_is_no_number():

@@ -15,4 +15,4 @@ from keras_sched.arguments.checks import (
     names_checked,
     taking_variables,
 )
-from keras_sched.arguments.names import did_you_mean, schedule_meant, what_it_is
+from keras_sched.arguments.names import did_you_mean, how_to_look_ahead, schedule_meant, what_it_is

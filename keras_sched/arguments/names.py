@@ -61,7 +61,7 @@ _OTHERS = {
     **dict.fromkeys(("log_dir", "filename", "filepath", "path"), ("to",)),
     "cbs": ("callbacks",),
     **dict.fromkeys(("objective", "metric"), ("monitor",)),
-    **dict.fromkeys(("lr_end", "end_factor", "min_lr_ratio"), ("lr_final", "div_final", "end")),
+    **dict.fromkeys(("lr_end", "end_factor", "min_lr_ratio", "min_lr_rate"), ("lr_final", "div_final", "end")),
     "decay_type": ("shape",),
     **dict.fromkeys(("start_factor", "start_lr"), ("start", "div")),
     "timescale": ("warmup",),
@@ -80,8 +80,9 @@ _NOTES = {
         ("step_size", "step_size_up"), "That is half a cycle in batches: `n_cycles` is all batches / (2 * step_size). "
     ),
     **dict.fromkeys(
-        ("min_lr_ratio", "end_factor"), "That is a fraction of the highest rate: multiply it by `lr_max`. "
+        ("min_lr_ratio", "end_factor"), "That is a fraction of the highest rate, and here it is a rate: multiply. "
     ),
+    "start_factor": "That is a fraction: `start` is a rate, so multiply it by the rate; `div` is 1 / start_factor. ",
     "cycle_momentum": "`moms=None` leaves momentum alone. ",
     **dict.fromkeys(("t_0", "first_decay_steps"), "In epochs. "),
     "alpha": "Keras' is a fraction of the highest rate, and here it is a rate: multiply it by that one. ",
@@ -196,9 +197,21 @@ def what_it_is(given: Any) -> str:
         return ""
     if hasattr(given, "history"):
         return "It draws itself what the fit used: `.plot_sched()`."
-    alone = getattr(getattr(given, "build", None), "__name__", "scheds")
-    schedule = f"its schedule alone is a dictionary, `{alone}`. After a fit it draws itself: `.plot_sched()`."
-    return f"It is a callback already, for `callbacks=[...]`; {schedule}"
+    alone = f"its schedule alone is a dictionary, `{_schedule_of(given)}`."
+    return f"It is a callback already, for `callbacks=[...]`; {alone} After a fit it draws itself: `.plot_sched()`."
+
+
+def how_to_look_ahead(callback: Any) -> str:
+    """What to type to see the schedule of a callback before a fit."""
+    return (
+        f"Pass it to `model.fit(..., callbacks=[...])`. To look ahead: `plot_sched({_schedule_of(callback, '(...)')})`."
+    )
+
+
+def _schedule_of(callback: Any, call: str = "") -> str:
+    """The recipe of a callback, or else what it was given."""
+    recipe = getattr(getattr(callback, "build", None), "__name__", "")
+    return f"{recipe}{call}" if recipe else "scheds"
 
 
 def schedule_meant(name: str, known: Collection[str]) -> str:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_sched.arguments import how_to_look_ahead, names_checked
 from keras_sched.callbacks.length import OfKnownLength
 from keras_sched.callbacks.log import prefix
 from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group
@@ -69,8 +70,7 @@ class Scheduler(OfKnownLength):
             return self._hps
         if not self._parts:
             with speaking_as(f"{type(self).__name__}.hps"):
-                cure = "Pass it to `model.fit(..., callbacks=[...])`. To look ahead: `plot_sched(one_cycle(0.01))`."
-                raise wrong_state("no fit yet", "it tells what a fit used", cure)
+                raise wrong_state("no fit yet", "it tells what a fit used", how_to_look_ahead(self))
         used: dict[str, list[NDArray[np.float64]]] = {}
         for inner, plan in self._in_use():
             for attribute, name in plan.names.items():
@@ -78,6 +78,7 @@ class Scheduler(OfKnownLength):
                 used.setdefault(name, []).append(values if attribute in plan.grouped else values[:, :1])
         return {name: _told_apart(values) for name, values in used.items()}
 
+    @names_checked
     def plot_sched(self, keys: Sequence[str] | None = None, figsize: tuple[float, float] | None = None) -> "Figure":
         """Draw what was used, one Axes a hyper-parameter.
 

@@ -1,6 +1,6 @@
 """What was frozen by hand, and trains again because the whole model was let train."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from weakref import WeakKeyDictionary
 
 import keras
@@ -13,19 +13,22 @@ _FROZEN: WeakKeyDictionary[keras.Model, set[int]] = WeakKeyDictionary()
 
 
 def tell_of_frozen_by_hand(
-    model: keras.Model, variables: Sequence[keras.Variable], training: Container[int], *, forget: bool
+    model: keras.Model, variables: Sequence[keras.Variable], training: Container[int], frozen: Collection[int]
 ) -> None:
-    """Name what was frozen by hand, of the variables with these ids, which are about to train.
+    """Name what was frozen by hand, of the variables with the ids in `training`, which are about to train.
 
-    Before any `freeze` nothing is said: to unfreeze such a model is to unfreeze what was frozen by hand. `forget` is
-    whether no group is frozen from here on.
+    Before any `freeze` only BatchNormalization in the groups that are `frozen` now is named: to unfreeze such a model
+    is to unfreeze what was frozen by hand.
     """
     ours = _FROZEN.get(model, set()) | {id(variable) for variable in variables if variable.trainable}
     woken = [variable for variable in variables if id(variable) in training and id(variable) not in ours]
-    if woken and model in _FROZEN:
-        meaning = f"what was frozen by hand trains again: {paths(woken)}"
+    norms = [variable for variable in woken if id(variable) in frozen]
+    if told := woken if model in _FROZEN else norms:
+        meaning = f"what was frozen by hand trains again: {paths(told)}"
         cure = "Set `layer.trainable = False` again, and compile the model, if it is to stay frozen."
-        advise(f"model={model.name}", meaning, cure)
+        if norms:
+            cure = f"Pass `train_bn=False` to keep BatchNormalization frozen. {cure if len(told) > len(norms) else ''}"
+        advise(f"model={model.name}", meaning, cure.strip())
     _FROZEN[model] = {each for each in ours if each not in training}
-    if forget:
+    if not frozen:
         del _FROZEN[model]
