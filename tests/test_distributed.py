@@ -33,9 +33,10 @@ TOLERANCE = 2e-5
 TIMEOUT = 240  # seconds; each takes a tenth of it on a machine that has nothing else to do
 
 # Starts the processes of a recipe on this machine, as others would be on theirs; where one dies it ends the others, and
-# starts all again, at most so often.
+# starts all again, at most so often. One that is aborted after its last line ended well: now and then the coordinator
+# of JAX's processes is, as it is taken down.
 LAUNCHER = """
-    import os, subprocess, sys, time
+    import os, signal, subprocess, sys, time
 
     path, world, restarts = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     ranks = [os.environ | {"RANK": str(rank), "WORLD_SIZE": str(world)} for rank in range(world)]
@@ -45,6 +46,8 @@ LAUNCHER = """
         while None in codes and not any(codes):
             time.sleep(0.1)
             codes = [process.poll() for process in processes]
+            over = [os.path.exists(f"over_{rank}") for rank in range(world)]
+            codes = [0 if done and code == -signal.SIGABRT else code for done, code in zip(over, codes)]
         for process in processes:
             process.kill()
             process.wait()
@@ -69,6 +72,11 @@ from task import BATCH
 
 rank = os.environ.get("RANK", "0")
 np.savez(f"weights_{rank}.npz", *globals().get("inner", model).get_weights())
+"""
+OVER = """
+import os
+
+open(f"over_{os.environ.get('RANK', '0')}", "w").close()
 """
 # The search beside it: how many batches, why it ended, and the same where the second half of the data has gone bad,
 # in the last process alone.
@@ -166,7 +174,7 @@ def run_recipe(tmp_path: Path, run_script: Callable[..., str]) -> Callable[..., 
         ending = "torch.distributed.destroy_process_group()\n"  # the recipe's last line, after what is asked here
         recipe = code or RECIPES[name]
         closes = recipe.endswith(ending)
-        path.write_text(recipe.removesuffix(ending) + more + (ending if closes else ""), encoding="utf-8")
+        path.write_text(recipe.removesuffix(ending) + more + (ending if closes else "") + OVER, encoding="utf-8")
         ports = free_ports(2)
         if by_command:
             command = re.sub(r":123([45])", lambda found: f":{ports[int(found[1]) - 4]}", COMMANDS[name])
