@@ -144,7 +144,7 @@ def _not_frozen_before(model: keras.Model, groups: Groups) -> list[list[keras.Va
     frozen |= {id(each) for norm in trained_set.batch_norms(model) if not norm.trainable for each in norm.weights}
     divided = resolve_groups(model, groups, variables=trained_set.can_train(model))
     if not mine and is_frozen(model, groups):
-        alone = paths([each for each in divided[-1] if each.trainable])
+        alone = paths(sorted(model.trainable_variables, key=lambda each: all(each is not one for one in divided[-1])))
         meaning = f"its body is frozen already, and what was frozen before stays frozen: {alone} alone will train"
         cure = "Call `unfreeze(model)` first to train all of it, unless you froze it on purpose."
         advise(f"model={model.name}", meaning, cure)

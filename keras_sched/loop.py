@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sched.arguments import names_checked
+from keras_sched.arguments import check_window, names_checked
 from keras_sched.curves import Plan, check_scheds, curves_of, differs_by_group, groups_of
 from keras_sched.errors import advise, check_free, check_whole, speaking_as, wrong_state, wrong_type, wrong_value
 from keras_sched.groups import divide_variables
@@ -164,14 +164,16 @@ class ScheduledLoop:
         """`optimizer.apply(grads, trainable_variables)` with the window's values, inside a step that you compile."""
         backend().outside_graph(self._with_window)(window, "apply", grads, trainable_variables)
 
-    def stateless_apply(self, window: Window, optimizer_variables: Any, grads: Any, trainable_variables: Any) -> Any:
+    def stateless_apply(
+        self, window: Window, optimizer_variables: Any, grads: Any, trainable_variables: Any = None
+    ) -> Any:
         """`optimizer.stateless_apply(...)` with the window's values, inside a step that you compile."""
         return self._with_window(window, "stateless_apply", optimizer_variables, grads, trainable_variables)
 
     @speaking_as("scheduled")
     def _with_window(self, window: Window, method: str, *arguments: Any) -> Any:
         self._use_window()
-        self.given = window
+        self.given = check_window(window, len(self._inner), method, arguments)
         try:
             return getattr(self.optimizer, method)(*arguments)
         finally:
@@ -243,14 +245,12 @@ class _LoopOptimizer:
     def _read(self, updates: int) -> Values:
         if self.loop.given is not None and backend().compiles:
             rows, start = self.loop.given[self._place]
-            count: Any = keras.ops.cast(self.inner.counter, "int32")
-            since = count - keras.ops.cast(start, "int32")
+            since = keras.ops.subtract(keras.ops.cast(self.inner.counter, "int32"), keras.ops.cast(start, "int32"))
             return self._layout.values(keras.ops.take(rows, keras.ops.clip(since, 0, rows.shape[0] - 1), axis=0))
-        if self.loop.may_skip:
-            if self._rows.position == 0:
-                self.inner.first_count = self._count()  # of a state that may be in no variable
-            self._rows.position = self._count() - self.inner.first_count
-        elif self._rows.position == 0 and not self.loop.stateless:  # a state may have been loaded inside `with`
+        if self.loop.may_skip and self._rows.position == 0:
+            self.inner.first_count = self._count()  # of a state that may be in no variable
+        # A state may have been loaded inside `with`.
+        if self.loop.may_skip or (self._rows.position == 0 and not self.loop.stateless):
             self._rows.position = self._count() - self.inner.first_count
         return self._rows.take()
 

@@ -645,6 +645,39 @@ def test_a_window_is_of_no_use_outside_the_block() -> None:
         del s
 
 
+def test_a_window_that_was_left_out_is_asked_for() -> None:
+    model, optimizer = net(), sgd()
+    before, grads = model.get_weights(), [keras.ops.ones(each.shape) for each in model.trainable_variables]
+    state = [each.value for each in optimizer.variables]
+    weights = [each.value for each in model.trainable_variables]
+    with contextlib.suppress(KeyError), scheduled(optimizer, scheds(SGD), steps=STEPS) as s:
+        for wrong in ((grads, model.trainable_variables), (s.window()[0], grads), (None, grads), ((), grads)):
+            with pytest.raises(
+                TypeError, match=r"no window as the first .*`s\.apply\(window, grads, .*`s\.window\(\)`"
+            ):
+                s.apply(*wrong)
+        said = (
+            r"no window as the first .*`s\.stateless_apply\(window, optimizer_variables, grads, trainable_variables\)`"
+        )
+        with pytest.raises(TypeError, match=said):
+            s.stateless_apply(state, grads, weights)
+        with pytest.raises(TypeError, match=r"no `trainable_variables` for `s\.stateless_apply`"):
+            s.stateless_apply(s.window(), state, grads)
+        raise KeyError  # so that the loop need not make a step
+    assert int(optimizer.iterations.numpy()) == 0
+    assert largest_difference(before, model.get_weights()) == 0
+
+
+def test_a_window_that_a_compiled_step_leaves_out_is_asked_for(backend: str) -> None:
+    model, optimizer = net(), sgd()
+    with contextlib.suppress(KeyError), scheduled(optimizer, scheds(SGD), steps=STEPS) as s:
+        update = s.stateless_apply if backend == "jax" else s.apply
+        step = compiled_step(model, optimizer, s, update=lambda _, *rest: update(*rest))
+        with pytest.raises(TypeError, match="no window as the first"):
+            step(s.window(), 0)
+        raise KeyError
+
+
 def test_a_loop_that_could_not_begin_is_told_of_once() -> None:
     taken = sgd()
     with contextlib.suppress(KeyError), scheduled(taken, scheds(SGD), steps=STEPS):

@@ -184,6 +184,21 @@ def test_a_run_that_died_in_the_frozen_phase_leaves_nothing_frozen_for_the_next(
     assert len(model.trainable_variables) == 4
 
 
+def test_batch_normalization_that_trains_in_a_frozen_body_is_told_of_too(recwarn):
+    x, y = data(4)
+    norm = keras.layers.BatchNormalization(name="norm")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), norm, keras.layers.Dense(3, name="head")])
+    model.compile("adam", loss="mse")
+    freeze(model)
+    before = [each.numpy() for each in norm.trainable_weights]
+    named = ", ".join(f"`{each.path}`" for each in [*model.get_layer("head").weights, *norm.trainable_weights])
+    fine_tune(model, x, y, epochs=1, batch_size=4, verbose=0)
+    said = [str(each.message) for each in recwarn if each.category is UserWarning]
+    assert len(said) == 1
+    assert f"stays frozen: {named} alone will train" in said[0]
+    assert not any(np.array_equal(each.numpy(), old) for each, old in zip(norm.trainable_weights, before, strict=True))
+
+
 def test_a_body_that_was_frozen_before_is_said_to_stay_so(recwarn):
     x, y = data(4)
     model = model_of(2)

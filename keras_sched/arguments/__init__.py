@@ -12,6 +12,7 @@ from keras_sched.arguments.checks import (
     check_rate,
     check_share,
     check_takes,
+    check_window,
     names_checked,
     taking_variables,
 )

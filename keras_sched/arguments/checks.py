@@ -215,6 +215,26 @@ def check_takes(function: Any, count: int, name: str, example: str) -> None:
         raise wrong_type(f"{name}{shown(function)}", f"it is called with {count} arguments", example) from error
 
 
+def check_window(window: Any, count: int, method: str, arguments: Sequence[Any]) -> Any:
+    """The window, with a pair for each of `count` inner optimizers; raise a `TypeError` for a call without one."""
+    pairs = window if isinstance(window, tuple | list) else ()
+    is_window = len(pairs) == count and all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs)
+    whole = method == "apply" or (len(arguments) == 3 and arguments[-1] is not None)
+    if is_window and whole:
+        return window
+    state = "" if method == "apply" else "optimizer_variables, "
+    call = f"`s.{method}(window, {state}grads, trainable_variables)`"
+    cure = f"In a step that you compile call {call}, and pass that step `s.window()`."
+    if method == "apply":
+        cure += " In a loop that runs eagerly call `optimizer.apply(grads, trainable_variables)` instead."
+    found = (
+        f"no `trainable_variables` for `s.{method}`"
+        if is_window
+        else f"no window as the first argument of `s.{method}`"
+    )
+    raise wrong_call(found, cure)
+
+
 def check_cache_dir(cache_dir: str | os.PathLike[str] | None) -> None:
     """Raise unless `cache_dir` is `None` or a folder that can be written to."""
     if cache_dir is None:
