@@ -516,6 +516,14 @@ def test_what_cannot_be_scheduled_is_said_before_the_first_batch(key, says):
     assert oracle.largest_difference(before, weights(model)) == 0
 
 
+@pytest.mark.parametrize(("layer", "says"), [(0, "Did you mean `"), (-1, r"for example `self\.rat = 0\.5`")])
+def test_an_attribute_that_an_object_lacks_is_said_so(layer, says):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(1, name="head")])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=f"`rat` of `.*` is not there; .*{says}"):
+        oracle.fit(model, [ParamScheduler({(model.layers[layer], "rat"): RISING})])
+
+
 @pytest.mark.parametrize("key", ["kl_share", "vae.kl_share"])
 def test_a_models_own_attribute_is_named_with_the_model(key):
     model = make()

@@ -97,8 +97,12 @@ def _check(label: str, thing: Any, attribute: str, value: Any, model: keras.Mode
     if attribute.startswith("_") and is_number(value):
         raise wrong_value(repr(label), f"{who} is private", "Give the layer one without the underscore.")
     if attribute not in numeric(thing):
-        expected = f"{who} is no number that can be scheduled; {_listed(thing, model)}"
-        raise wrong_value(repr(label), expected, _meant(attribute, thing, model) or EXAMPLE)
+        is_there = hasattr(thing, attribute)
+        expected = (
+            f"{who} {'is no number that can be scheduled' if is_there else 'is not there'}; {_listed(thing, model)}"
+        )
+        cure = EXAMPLE if is_there else f"Give it one, for example `self.{attribute} = 0.5`, or pass one that it has."
+        raise wrong_value(repr(label), expected, _meant(attribute, thing, model).strip() or cure)
 
 
 def _made_with_0(thing: Any, attribute: str) -> str:
