@@ -160,6 +160,23 @@ class Own(keras.Sequential):
             self.optimizer = compiled
 
 
+class OnJax(keras.Sequential):
+    """It makes its updates by hand, as a `train_step` on JAX may, and applies no optimizer."""
+
+    def train_step(self, state, data):
+        import jax
+
+        trainable, rest, of_optimizer, metrics = state
+
+        def loss(trainable):
+            y, _ = self.stateless_call(trainable, rest, data[0])
+            return ((y - data[1]) ** 2).mean()
+
+        value, grads = jax.value_and_grad(loss)(trainable)
+        trainable = [each - 0.02 * grad for each, grad in zip(trainable, grads, strict=True)]
+        return {"loss": value}, (trainable, rest, of_optimizer, metrics)
+
+
 @pytest.fixture
 def own(backend):
     if backend == "jax":
@@ -170,6 +187,27 @@ def own(backend):
     model.own = keras.optimizers.SGD(0.02, name="mine")
     model.own.build(model.trainable_variables)
     return model
+
+
+def test_an_optimizer_that_a_compiled_step_does_not_apply_is_an_error_before_the_first_batch(backend):
+    keras.utils.set_random_seed(3)
+    model = (
+        OnJax([keras.Input((4,)), keras.layers.Dense(1)])
+        if backend == "jax"
+        else Own([keras.Input((4,)), keras.layers.Dense(1)])
+    )
+    model.compile(loss="mse")
+    model.own = keras.optimizers.SGD(0.02)
+    model.own.build(model.trainable_variables)
+    before, batches = model.get_weights(), []
+    count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batches.append(batch))
+    said = r"`OneCycle` found the optimizer `\w+` without one update.*optimizers: `model.own`\..*`optimizer=model.own`"
+    with pytest.raises(RuntimeError, match=said):
+        fit(model, [OneCycle(0.1), count])
+    assert batches == []
+    assert int(model.own.iterations.numpy()) == (1 if backend == "torch" else 0)
+    assert (largest_difference(before, model.get_weights()) == 0) == (backend != "torch")
+    fit(model, [])
 
 
 def test_an_optimizer_that_never_steps_is_an_error_which_names_those_that_do(own):

@@ -18,7 +18,7 @@ from keras_sched.groups import Groups, resolve_groups
 from keras_sched.hypers import RATE, innermost, is_object
 from keras_sched.step import InnerOptimizer, ScheduledFit, Target
 from keras_sched.targets import check_optimizer, check_values, columns_of, targets_of
-from keras_sched.updates import check_updates
+from keras_sched.updates import check_updates, watch_updates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,6 +130,7 @@ class Scheduler(OfKnownLength):
             if epoch > self.first_epoch and fit.step is None:
                 self._check_resumed(epoch)
             fit.begin_epoch(None if self._steps is None else epoch * self._steps)
+            watch_updates(fit)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add the last batch's values to the logs."""

@@ -17,7 +17,7 @@ from keras_sched.snapshot import Snapshot
 from keras_sched.step import ScheduledFit, backend
 from keras_sched.step.backend import batches_per_call
 from keras_sched.step.state import is_built
-from keras_sched.updates import check_used
+from keras_sched.updates import watch_updates
 
 LEAST = 6
 """The fewest batches of a search, as in fastai."""
@@ -85,13 +85,13 @@ class Search(Scheduler):
         """Begin, or go on where the last epoch ended."""
         with self._hook() as fit:
             fit.begin_epoch(None)
+            watch_updates(fit)
         self._before = self.run
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Take the loss of the batch; one batch late, so that the device need not wait for us."""
         with self._hook() as fit:
             self.run += 1
-            check_used(fit)
             if self._finished:
                 return
             self._skipped = 0 if self._has_trained() else self._skipped + 1

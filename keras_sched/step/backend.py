@@ -75,12 +75,13 @@ class ScheduledStep(ABC):
 
     def learn_updates(self) -> bool:
         """Note how many updates each optimizer has made in this batch; whether that is new."""
-        news = False
-        for override in self.overrides:
-            if override.updates not in (0, override.per_batch):
-                self.uneven = self.uneven or override.per_batch > 1
-                override.per_batch, news = override.updates, True
-        return news
+        for idle in [each.idle for each in self.overrides if not each.used]:
+            idle()
+        new = [each for each in self.overrides if each.updates not in (0, each.per_batch)]
+        self.uneven = self.uneven or any(each.per_batch > 1 for each in new)
+        for each in new:
+            each.per_batch = each.updates
+        return bool(new)
 
 
 class WindowedStep(ScheduledStep):
@@ -126,9 +127,8 @@ class WindowedStep(ScheduledStep):
     def check_updates(self) -> None:
         """At the end of a batch: where it made other updates than was known, place the rows anew, or trace again."""
         news = self.learn_updates()
-        if news:
-            for which in range(len(self.layouts)):
-                self._load(which)
+        for which in range(len(self.layouts) if news else 0):
+            self._load(which)
         if (self.objects.learned() or news) and self.compiled:
             raise TraceAgainError
 

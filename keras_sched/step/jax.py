@@ -126,8 +126,7 @@ class JaxStep(WindowedStep):
                 self.model.reset_metrics()
             values = map(scope.get_current_value, variables)
             self._empty = [value if value is None else np.asarray(value) for value in values]
-        pairs = zip(self._empty, metrics, strict=True)
-        return [now if first is None else _with_sharding(first) for first, now in pairs]
+        return [now if old is None else _with_sharding(old) for old, now in zip(self._empty, metrics, strict=True)]
 
     def _train_parts(self, state: Any, data: Any, windows: Any) -> Any:
         logs, state = self._train(tuple(list(part) for part in state), data, windows)

@@ -23,6 +23,7 @@ class Override:
         self.peek: Callable[[], Values] | None = None  # the values of the running batch, also outside `apply`
         self.per_batch = 1  # how many updates the optimizer makes in a batch, as far as it is known
         self.used = False  # whether an update has taken values
+        self.idle: Callable[[], None] = lambda: None  # called at the end of a batch, or of its trace, while none has
         self._batch = threading.local()
         self._hook, self._values = Replaced(), Replaced()
         self._original: Callable[..., Any] | None = None
