@@ -40,7 +40,7 @@ def check_updates(fit: ScheduledFit) -> None:
 def _refuse_idle(who: str, name: str, others: list[str], searching: bool) -> None:
     listed, example = ", ".join(f"`{other}`" for other in others) or "none", next(iter(others), "model.d_optimizer")
     expected = f"a schedule goes by its optimizer's steps; the model's other optimizers: {listed}"
-    cure = f"Pass the one that your `train_step` applies in each batch, for example `optimizer={example}`, after any `freeze`."
+    cure = f"After any `freeze` pass the one that each batch of your `train_step` applies: `optimizer={example}`."
     if searching:
         cure = f"A search is for the optimizer that the model was compiled with: compile with `{example}`."
     with speaking_as(who):
