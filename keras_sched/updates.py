@@ -40,7 +40,7 @@ def check_updates(fit: ScheduledFit) -> None:
 def _refuse_idle(who: str, name: str, others: list[str], searching: bool) -> None:
     listed, example = ", ".join(f"`{other}`" for other in others) or "none", next(iter(others), "model.d_optimizer")
     expected = f"a schedule goes by its optimizer's steps; the model's other optimizers: {listed}"
-    cure = f"After any `freeze` pass the one that each batch of your `train_step` applies: `optimizer={example}`."
+    cure = f"After any `freeze` pass one that each batch of your `train_step` applies, such as `optimizer={example}`."
     if searching:
         cure = f"A search is for the optimizer that the model was compiled with: compile with `{example}`."
     with speaking_as(who):
